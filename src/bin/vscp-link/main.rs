@@ -1,0 +1,3 @@
+//! `vscp-link`: the driver for people.
+
+fn main() {}

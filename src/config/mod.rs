@@ -1,0 +1,3 @@
+//! Configuration files: from JSON with places to validated values.
+
+pub mod model;

@@ -1,0 +1,225 @@
+//! The globally unique identifier of a node or interface: sixteen bytes, most significant first.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Sixteen bytes, index 0 most significant, 15 (with 14: the nickname) least.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Guid([u8; 16]);
+
+/// Why a text is not a GUID.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum GuidError {
+    /// Nothing there.
+    #[error("a GUID was expected, nothing was found")]
+    Empty,
+    /// A group that is not one to eight hexadecimal digits; groups count from 1.
+    #[error("group {0} of the GUID is not 1 to 8 hexadecimal digits")]
+    Group(usize),
+    /// Not sixteen bytes.
+    #[error("the GUID has {0} bytes, 16 were expected")]
+    Length(usize),
+    /// Braces that do not pair.
+    #[error("the GUID has an opening brace without a closing one")]
+    Brace,
+}
+
+impl Guid {
+    /// All zeros: "use the GUID of the interface" in SEND.
+    pub const ZERO: Self = Self([0; 16]);
+
+    /// The bytes, most significant first.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// True for sixteen zeros.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
+    /// The nickname of a node: the last two bytes.
+    #[must_use]
+    pub fn nickname(&self) -> u16 {
+        u16::from_be_bytes([self.0[14], self.0[15]])
+    }
+
+    /// The GUID of a channel of an interface with this GUID: the channel id in bytes 12 and 13,
+    /// 0 in 14 and 15 (VSCP specification, "GUID assigned to the interface").
+    #[must_use]
+    pub fn channel(&self, id: u16) -> Self {
+        let mut bytes = self.0;
+        bytes[12..14].copy_from_slice(&id.to_be_bytes());
+        bytes[14..].fill(0);
+        Self(bytes)
+    }
+
+    /// The GUID of a machine by its Ethernet address: `FF×7 FE` and its four most significant
+    /// bytes (VSCP specification, "GUID assigned to the interface").
+    #[must_use]
+    pub fn from_mac(mac: [u8; 6]) -> Self {
+        Self::assigned(0xFE, [mac[0], mac[1], mac[2], mac[3]])
+    }
+
+    /// The GUID of a machine by its IPv4 address: `FF×7 FD` and the address.
+    #[must_use]
+    pub fn from_ipv4(address: [u8; 4]) -> Self {
+        Self::assigned(0xFD, address)
+    }
+
+    /// True where bytes 0 to 13 are the same: both name the same interface, whatever its node.
+    #[must_use]
+    pub fn same_interface(&self, other: &Self) -> bool {
+        self.0[..14] == other.0[..14]
+    }
+
+    fn assigned(kind: u8, address: [u8; 4]) -> Self {
+        let mut bytes = [0; 16];
+        bytes[..7].fill(0xFF);
+        bytes[7] = kind;
+        bytes[8..12].copy_from_slice(&address);
+        Self(bytes)
+    }
+
+    /// Appends the usual form, `FF:…:01`: sixteen pairs of upper case digits.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let mut text = [b':'; 47];
+        for (pair, byte) in text.chunks_mut(3).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        out.extend_from_slice(&text);
+    }
+}
+
+impl From<[u8; 16]> for Guid {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(47);
+        self.write(&mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Guid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Guid({self})")
+    }
+}
+
+/// Every textual form of the VSCP specification, "text representation of a GUID":
+///
+/// * `FF:…:01`, sixteen hexadecimal bytes; neighbours may be merged into groups of up to eight
+///   digits (`0102:03aa`);
+/// * `::` and the last bytes: the rest is FF; `::` alone is all FF;
+/// * `-` is all zeros, `-:1:2:3` (commas too) the last bytes with zeros before them;
+/// * a UUID, `01020304-0506-0708-090A-0B0C0D0E0F10`;
+/// * each of them in braces.
+impl FromStr for Guid {
+    type Err = GuidError;
+
+    fn from_str(text: &str) -> Result<Self, GuidError> {
+        let text = text.trim();
+        let text = match text.strip_prefix('{') {
+            Some(inner) => inner.strip_suffix('}').ok_or(GuidError::Brace)?.trim(),
+            None => text,
+        };
+        if text.is_empty() {
+            return Err(GuidError::Empty);
+        }
+        if text == "-" {
+            return Ok(Self::ZERO);
+        }
+        if text == "::" {
+            return Ok(Self([0xFF; 16]));
+        }
+        if let Some(rest) = text.strip_prefix("::") {
+            return tail(rest, &[':'], 0xFF);
+        }
+        if let Some(rest) = text.strip_prefix("-:") {
+            return tail(rest, &[':', ','], 0);
+        }
+        if let Some(bytes) = uuid(text) {
+            return Ok(Self(bytes));
+        }
+        let mut bytes = Bytes::default();
+        bytes.groups(text, &[':'])?;
+        bytes.whole()
+    }
+}
+
+fn tail(text: &str, separators: &[char], fill: u8) -> Result<Guid, GuidError> {
+    let mut bytes = Bytes::default();
+    bytes.groups(text, separators)?;
+    let mut guid = [fill; 16];
+    if bytes.len > 16 {
+        return Err(GuidError::Length(bytes.len));
+    }
+    guid[16 - bytes.len..].copy_from_slice(&bytes.bytes[..bytes.len]);
+    Ok(Guid(guid))
+}
+
+/// `None` where the text does not have the shape 8-4-4-4-12.
+fn uuid(text: &str) -> Option<[u8; 16]> {
+    const DASHES: [usize; 4] = [8, 13, 18, 23];
+    let text = text.as_bytes();
+    if text.len() != 36 || DASHES.iter().any(|&at| text[at] != b'-') {
+        return None;
+    }
+    let mut digits = text
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !DASHES.contains(at));
+    let mut bytes = [0; 16];
+    for byte in &mut bytes {
+        let high = char::from(*digits.next()?.1).to_digit(16)?;
+        let low = char::from(*digits.next()?.1).to_digit(16)?;
+        *byte = (high * 16 + low) as u8;
+    }
+    Some(bytes)
+}
+
+/// Bytes as they are read; `len` goes on counting where more come than fit.
+#[derive(Default)]
+struct Bytes {
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl Bytes {
+    fn groups(&mut self, text: &str, separators: &[char]) -> Result<(), GuidError> {
+        for (at, group) in text.split(separators).enumerate() {
+            let group = group.trim();
+            let bad = || GuidError::Group(at + 1);
+            if !(1..=8).contains(&group.len()) || !group.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(bad());
+            }
+            let value = u32::from_str_radix(group, 16).map_err(|_| bad())?;
+            let count = group.len().div_ceil(2);
+            for &byte in &value.to_be_bytes()[4 - count..] {
+                if let Some(slot) = self.bytes.get_mut(self.len) {
+                    *slot = byte;
+                }
+                self.len += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn whole(&self) -> Result<Guid, GuidError> {
+        if self.len != 16 {
+            return Err(GuidError::Length(self.len));
+        }
+        Ok(Guid(self.bytes))
+    }
+}

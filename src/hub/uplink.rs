@@ -1,0 +1,48 @@
+//! Where clients' events go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::SharedEvent;
+
+/// A way out for clients' events: a broker's outbox, or the host that calls VSCPRead.
+///
+/// Two steps, so that an event is taken by all uplinks or by none: [`reserve`](Self::reserve)
+/// keeps room in each, then [`commit`](Self::commit) fills it, or [`release`](Self::release)
+/// gives it back. None of them waits.
+pub trait Uplink: Send + Sync + fmt::Debug {
+    /// For people: `host`, or `mqtt broker.example:1883`.
+    fn name(&self) -> &str;
+
+    /// False for an uplink that counts what it has no room for; its reservation never fails.
+    fn required(&self) -> bool {
+        true
+    }
+
+    /// True where room is kept for this event; then exactly one `commit` or `release` follows.
+    fn reserve(&self, event: &SharedEvent) -> bool;
+
+    /// Takes an event that room was kept for.
+    fn commit(&self, event: Arc<SharedEvent>);
+
+    /// Gives back the room kept for an event.
+    fn release(&self, event: &SharedEvent);
+
+    /// How it is.
+    fn status(&self) -> UplinkStatus;
+}
+
+/// The state of an uplink, for TEST, INFO and the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UplinkStatus {
+    /// True where events can leave now.
+    pub up: bool,
+    /// Events that wait.
+    pub waiting: usize,
+    /// Events that the other side has.
+    pub delivered: u64,
+    /// Events refused or dropped because there was no room.
+    pub refused: u64,
+    /// The last trouble, empty when there was none.
+    pub trouble: String,
+}
