@@ -4,9 +4,32 @@
 //! |---|---|
 //! | [`rights`] | [`Rights`] by bit and by name, [`Privilege`] |
 //! | [`remotes`] | [`Remotes`], the networks that may connect |
+//! | [`allowed`] | [`AllowedEvents`], the events that a user may send and receive |
+//! | [`credential`] | [`Credential`], a password as it is stored |
+//! | [`user`] | [`User`] and [`UserTable`] |
 
+pub mod allowed;
+pub mod credential;
 pub mod remotes;
 pub mod rights;
+pub mod user;
 
+pub use allowed::{AllowedError, AllowedEvent, AllowedEvents, Direction, Fault};
+pub use credential::{Credential, CredentialError};
 pub use remotes::{Remotes, RemotesError};
 pub use rights::{Privilege, Rights, RightsError};
+pub use user::{Refusal, User, UserTable, UserTableError};
+
+/// The system gave no random numbers.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the system gave no random numbers")]
+pub struct RandomError(#[source] getrandom::Error);
+
+fn random<const N: usize>() -> Result<[u8; N], RandomError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(RandomError)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
