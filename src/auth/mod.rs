@@ -7,18 +7,21 @@
 //! | [`allowed`] | [`AllowedEvents`], the events that a user may send and receive |
 //! | [`credential`] | [`Credential`], a password as it is stored |
 //! | [`user`] | [`User`] and [`UserTable`] |
+//! | [`verifier`] | [`Verifier`], the decision over a login |
 
 pub mod allowed;
 pub mod credential;
 pub mod remotes;
 pub mod rights;
 pub mod user;
+pub mod verifier;
 
 pub use allowed::{AllowedError, AllowedEvent, AllowedEvents, Direction, Fault};
 pub use credential::{Credential, CredentialError};
 pub use remotes::{Remotes, RemotesError};
 pub use rights::{Privilege, Rights, RightsError};
 pub use user::{Refusal, User, UserTable, UserTableError};
+pub use verifier::{Reason, Refused, Verifier};
 
 /// The system gave no random numbers.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

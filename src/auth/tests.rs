@@ -1,3 +1,6 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::credential::work;
@@ -20,6 +23,9 @@ const USER_MD5: &str = "8c3088f1b27432344f14d82033749797";
 const MD5_UNDERSCORES: &str = "f4d09d0f5cfb18290cdee0b63b5063a3";
 /// MD5 of `my user,1:secret`.
 const MD5_AS_IT_IS: &str = "5f48a68ecb93a8575bb8b4d9ccb1b372";
+
+const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 7));
+const AWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7));
 
 fn verify(stored: &str, user: &str, password: &str) -> bool {
     stored.parse::<Credential>().unwrap().verify(user, password)
@@ -140,6 +146,8 @@ fn secrets_are_not_in_debug_output() {
             );
         }
     }
+    let verifier = Verifier::new().unwrap();
+    assert_eq!(format!("{verifier:?}"), "Verifier { .. }");
 }
 
 #[test]
@@ -189,6 +197,156 @@ fn a_table_has_each_name_once() {
     assert_eq!(error, UserTableError::Duplicate("a".to_owned()));
     let error = UserTable::new(vec![record("a"), record("")]).unwrap_err();
     assert_eq!(error, UserTableError::Unnamed(2));
+}
+
+struct Door {
+    verifier: Verifier,
+    table: UserTable,
+    global: Remotes,
+}
+
+impl Door {
+    fn new() -> Self {
+        Self {
+            verifier: Verifier::new().unwrap(),
+            table: UserTable::new(vec![
+                user("admin", ADMIN, "admin"),
+                user("user", USER_MD5, "user"),
+                user("my user,1", MD5_UNDERSCORES, "user"),
+                user("special1", SPECIAL1, "web"),
+            ])
+            .unwrap(),
+            global: Remotes::default(),
+        }
+    }
+
+    /// The slow steps, and the name of who was let in or the reason why not.
+    fn knock(&self, name: &str, password: &str, peer: IpAddr) -> (usize, Result<String, Reason>) {
+        let (steps, result) = work::of(|| {
+            self.verifier
+                .authenticate(&self.table, name, password, peer, &self.global)
+        });
+        let result = result
+            .map(|user| user.name.clone())
+            .map_err(|refused| refused.reason);
+        (steps, result)
+    }
+}
+
+#[test]
+fn every_refusal_is_the_same_work_and_has_its_reason() {
+    let door = Door::new();
+    // With nobody remembered, and with everybody who can be.
+    for _ in 0..2 {
+        for (name, password, peer, reason) in [
+            ("nobody", "secret", HOME, Reason::UnknownUser),
+            ("admin", "wrong", HOME, Reason::WrongPassword),
+            ("user", "wrong", HOME, Reason::WrongPassword),
+            ("admin", "secret", AWAY, Reason::Host),
+            ("admin", "wrong", AWAY, Reason::Host),
+            ("special1", "secret", HOME, Reason::NoTcpRight),
+            ("special1", "wrong", HOME, Reason::WrongPassword),
+            ("special1", "secret", AWAY, Reason::Host),
+            ("nobody", "secret", AWAY, Reason::UnknownUser),
+        ] {
+            assert_eq!(
+                door.knock(name, password, peer),
+                (1, Err(reason)),
+                "{name} {password}"
+            );
+        }
+        for name in ["admin", "user", "my user,1"] {
+            assert_eq!(door.knock(name, "secret", HOME).1.unwrap(), name);
+        }
+        assert_eq!(
+            door.knock("my user,1", "wrong", HOME),
+            (2, Err(Reason::WrongPassword))
+        );
+        assert_eq!(
+            door.knock("no user,1", "wrong", HOME),
+            (2, Err(Reason::UnknownUser))
+        );
+    }
+}
+
+#[test]
+fn the_global_list_comes_before_the_users() {
+    let mut door = Door::new();
+    door.global = Remotes::parse(["-192.168.1.7"]).unwrap();
+    assert_eq!(door.knock("admin", "secret", HOME), (1, Err(Reason::Host)));
+    assert_eq!(door.knock("nobody", "secret", HOME), (1, Err(Reason::Host)));
+    let neighbour = "::ffff:192.168.1.8".parse().unwrap();
+    assert_eq!(door.knock("admin", "secret", neighbour).1.unwrap(), "admin");
+}
+
+#[test]
+fn a_right_login_is_remembered() {
+    let mut door = Door::new();
+    assert_eq!(
+        door.knock("admin", "secret", HOME),
+        (1, Ok("admin".to_owned()))
+    );
+    assert_eq!(
+        door.knock("admin", "secret", HOME),
+        (0, Ok("admin".to_owned()))
+    );
+    // It stays remembered over wrong ones, which cost what they always do.
+    assert_eq!(
+        door.knock("admin", "wrong", HOME),
+        (1, Err(Reason::WrongPassword))
+    );
+    assert_eq!(door.knock("admin", "secret", HOME).0, 0);
+
+    // The same password, stored anew.
+    door.table = UserTable::new(vec![user("admin", ADMIN_MD5, "admin")]).unwrap();
+    assert_eq!(
+        door.knock("admin", "secret", HOME),
+        (1, Ok("admin".to_owned()))
+    );
+    assert_eq!(
+        door.knock("admin", "secret", HOME),
+        (0, Ok("admin".to_owned()))
+    );
+
+    // Another password.
+    let changed = Credential::derive("admin", "better").unwrap().to_string();
+    door.table = UserTable::new(vec![user("admin", &changed, "admin")]).unwrap();
+    assert_eq!(
+        door.knock("admin", "secret", HOME),
+        (1, Err(Reason::WrongPassword))
+    );
+    assert_eq!(door.knock("admin", "better", HOME).1.unwrap(), "admin");
+}
+
+#[test]
+fn users_who_are_gone_are_forgotten() {
+    let mut door = Door::new();
+    for name in ["admin", "user", "my user,1"] {
+        door.knock(name, "secret", HOME).1.unwrap();
+    }
+    assert_eq!(door.verifier.remembered(), 3);
+    door.table = UserTable::new(vec![user("admin", ADMIN_MD5, "admin")]).unwrap();
+    assert_eq!(
+        door.knock("user", "secret", HOME),
+        (1, Err(Reason::UnknownUser))
+    );
+    door.knock("admin", "secret", HOME).1.unwrap();
+    assert_eq!(door.verifier.remembered(), 1);
+}
+
+#[test]
+fn the_reason_of_a_refusal_is_said() {
+    let refused = Refused {
+        reason: Reason::Host,
+    };
+    assert_eq!(refused.to_string(), "login refused: not from this host");
+}
+
+#[test]
+fn the_shapes_can_be_shared() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Arc<UserTable>>();
+    shared::<Verifier>();
 }
 
 proptest! {

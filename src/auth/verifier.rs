@@ -1,0 +1,166 @@
+//! The decision over a login.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::{Credential, RandomError, Remotes, User, UserTable, random};
+
+/// Decides over logins.
+///
+/// A check is slow by design, so the last right one of each user is remembered, as a tag that
+/// only this verifier can make: clients that reconnect all at once cost microseconds each. The
+/// tag covers name, password and credential, so a changed credential makes it worthless.
+pub struct Verifier {
+    key: Zeroizing<[u8; 64]>,
+    verified: Mutex<HashMap<String, Tag>>,
+}
+
+type Tag = [u8; 32];
+
+/// A login that was refused.
+///
+/// The reason is for the log of the operator. The other side is told one and the same thing,
+/// whatever it was.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("login refused: {reason}")]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a login was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// There is no such user.
+    UnknownUser,
+    /// There is, with another password.
+    WrongPassword,
+    /// The user, or anybody, may not connect from there. The password was not looked at.
+    Host,
+    /// Name and password are right, but the user is there for other interfaces.
+    NoTcpRight,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnknownUser => "unknown user",
+            Self::WrongPassword => "wrong password",
+            Self::Host => "not from this host",
+            Self::NoTcpRight => "no right to use this interface",
+        })
+    }
+}
+
+impl Verifier {
+    /// A verifier that has seen nobody yet.
+    ///
+    /// # Errors
+    /// [`RandomError`] where the system gives no random numbers.
+    pub fn new() -> Result<Self, RandomError> {
+        Ok(Self {
+            key: Zeroizing::new(random()?),
+            verified: Mutex::default(),
+        })
+    }
+
+    /// The user who logs in with this name and password from `peer`.
+    ///
+    /// `global` says where anybody may connect from; the user's own list counts after it. Takes
+    /// some ten milliseconds of work, so it belongs off the threads that serve the network, and
+    /// the same work for every refusal. Only a login that succeeds may be quicker.
+    ///
+    /// # Errors
+    /// [`Refused`] with the reason for the log.
+    pub fn authenticate(
+        &self,
+        table: &UserTable,
+        name: &str,
+        password: &str,
+        peer: IpAddr,
+        global: &Remotes,
+    ) -> Result<Arc<User>, Refused> {
+        let user = table.get(name);
+        let tag = self.tag(name, password, user.map(|user| &user.credential));
+        let refuse = |reason| Err(Refused { reason });
+        // Both lists are looked at in any case, and neither a refused host nor an unknown user
+        // comes near a password: how long they take says nothing about it.
+        let host = global.allows(peer) & user.is_none_or(|user| user.remotes.allows(peer));
+        let user = match user {
+            Some(user) if host => user,
+            _ => {
+                Credential::waste(name, password);
+                return refuse(if host {
+                    Reason::UnknownUser
+                } else {
+                    Reason::Host
+                });
+            }
+        };
+        if !user.rights.admit_link() {
+            // Never quicker by a remembered tag, which would tell that the password is right.
+            return refuse(if user.credential.verify(name, password) {
+                Reason::NoTcpRight
+            } else {
+                Reason::WrongPassword
+            });
+        }
+        if !self.remembers(name, &tag) {
+            if !user.credential.verify(name, password) {
+                return refuse(Reason::WrongPassword);
+            }
+            self.remember(table, name, tag);
+        }
+        Ok(Arc::clone(user))
+    }
+
+    fn tag(&self, name: &str, password: &str, credential: Option<&Credential>) -> Tag {
+        let credential = Zeroizing::new(credential.map(ToString::to_string).unwrap_or_default());
+        let mut mac = Hmac::<Sha256>::new((&*self.key).into());
+        for part in [name, credential.as_str(), password] {
+            mac.update(part.as_bytes());
+            mac.update(b"\0");
+        }
+        mac.finalize().into_bytes().into()
+    }
+
+    fn remembers(&self, name: &str, tag: &Tag) -> bool {
+        self.verified()
+            .get(name)
+            .is_some_and(|known| known.ct_eq(tag).into())
+    }
+
+    fn remember(&self, table: &UserTable, name: &str, tag: Tag) {
+        let mut verified = self.verified();
+        verified.insert(name.to_owned(), tag);
+        if verified.len() > table.len() {
+            // Users of an earlier table.
+            verified.retain(|name, _| table.get(name).is_some());
+        }
+    }
+
+    /// How many users are remembered.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.verified().len()
+    }
+
+    fn verified(&self) -> MutexGuard<'_, HashMap<String, Tag>> {
+        // A panic elsewhere cannot leave a map of finished tags half done.
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
