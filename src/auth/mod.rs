@@ -8,11 +8,13 @@
 //! | [`credential`] | [`Credential`], a password as it is stored |
 //! | [`user`] | [`User`] and [`UserTable`] |
 //! | [`verifier`] | [`Verifier`], the decision over a login |
+//! | [`throttle`] | [`Throttle`], how long failed logins wait for their answer |
 
 pub mod allowed;
 pub mod credential;
 pub mod remotes;
 pub mod rights;
+pub mod throttle;
 pub mod user;
 pub mod verifier;
 
@@ -20,6 +22,7 @@ pub use allowed::{AllowedError, AllowedEvent, AllowedEvents, Direction, Fault};
 pub use credential::{Credential, CredentialError};
 pub use remotes::{Remotes, RemotesError};
 pub use rights::{Privilege, Rights, RightsError};
+pub use throttle::Throttle;
 pub use user::{Refusal, User, UserTable, UserTableError};
 pub use verifier::{Reason, Refused, Verifier};
 

@@ -347,6 +347,7 @@ fn the_shapes_can_be_shared() {
     fn shared<T: Send + Sync>() {}
     shared::<Arc<UserTable>>();
     shared::<Verifier>();
+    shared::<Throttle>();
 }
 
 proptest! {
