@@ -205,7 +205,7 @@ fn read_time(date: &str, stamp: &str, unix: bool, now: u64) -> Result<EventTime,
             None => now,
             Some((seconds, fraction)) => EventTime::Classic {
                 seconds,
-                micros: fraction.map_or(now.micros(), |n| n / 1000),
+                micros: fraction.map_or_else(|| now.micros(), |n| n / 1000),
             },
         });
     };
