@@ -1,3 +1,47 @@
 //! `vscp-link`: the driver for people.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`args`] | what can be said on the command line |
+//! | [`send`], [`monitor`], [`broker`] | the subcommands |
+//! | [`client`] | the link protocol from the client's side |
+//! | [`login`] | where the server is, who logs in |
+//! | [`render`] | an event as a line for people, or as JSON |
+//! | [`failure`] | what ends the program, and with which code |
 
-fn main() {}
+// A program's stdout and stderr are its own: these lints are for the library, whose host they
+// belong to. Everything is printed with `writeln!`, so that a closed pipe is no panic.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+
+mod args;
+mod broker;
+mod client;
+mod failure;
+mod login;
+mod monitor;
+mod render;
+mod send;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads to its end is no trouble.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let end = match cli.command {
+        Command::Send(args) => send::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
+        Command::Broker(args) => broker::run(&args),
+    };
+    end.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
+}

@@ -1,0 +1,183 @@
+//! What can be said on the command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use vscpl2drv_link::event::Filter;
+
+use crate::login::Address;
+
+/// Send and watch VSCP events, and try the VSCP link driver out
+#[derive(Parser)]
+#[command(
+    name = "vscp-link",
+    version,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  vscp-link monitor --user admin
+  vscp-link send --user admin 0,20,3,,,,-,0,1,35
+
+`vscp-link <COMMAND> --help` tells more about each command.
+Exit codes: 0 all went well, 1 there were problems, 2 wrong usage."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Send(SendArgs),
+    Monitor(MonitorArgs),
+    Broker(BrokerArgs),
+}
+
+/// Send events to a VSCP link server
+#[derive(Args)]
+#[command(after_help = "\
+An event is written head,class,type,obid,datetime,timestamp,GUID,data...
+  head       priority in bits 7 to 5: 0 is the highest, 224 the lowest
+  class,type which event: 20,3 is CLASS1.INFORMATION, ON
+  obid, datetime, timestamp   may be empty: the server fills them in
+  GUID       who sends; - stands for the GUID of the connection
+  data       up to 512 bytes, separated by commas
+Numbers are decimal, or hexadecimal after 0x.
+
+The server's answer to each event is printed. The exit code is 0 when all of them
+were taken, 1 when one was not, or the server could not be reached, and 2 when an
+EVENT cannot be read; then nothing is sent.
+
+Examples:
+  A lamp in zone 1, subzone 35 is on:
+    vscp-link send --user admin 0,20,3,,,,-,0,1,35
+  Sensor 2 measures 69.46 degrees Celsius:
+    vscp-link send --user admin 0,10,6,,,,-,0x8A,0x82,0x1B,0x22
+  The lines of a file, to a server elsewhere; empty ones and # comments are passed over:
+    vscp-link send --host 192.168.1.7 --user admin - < events.txt")]
+pub(crate) struct SendArgs {
+    /// The events; `-` reads them from standard input, one a line
+    #[arg(required = true, value_name = "EVENT")]
+    pub(crate) events: Vec<String>,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+}
+
+/// Print events as they arrive at a VSCP link server
+#[derive(Args)]
+#[command(after_help = "\
+A line shows time (UTC), priority, class, type, GUID and data, and the value of a
+measurement. On a terminal it is coloured, unless NO_COLOR is set. With --json it
+is one JSON object:
+
+  {\"time\":\"2001-11-02T18:00:01Z\",\"priority\":0,\"class\":10,\"type\":6,
+   \"class_token\":\"CLASS1.MEASUREMENT\",\"type_token\":\"VSCP_TYPE_MEASUREMENT_TEMPERATURE\",
+   \"obid\":0,\"guid\":\"FF:...:01\",\"data\":[138,130,27,34],
+   \"measurement\":{\"value\":69.46,\"unit\":1,\"symbol\":\"\u{b0}C\",\"sensorindex\":2,
+                  \"zone\":null,\"subzone\":null}}
+
+When the connection is lost it is made again, after a pause that grows from 1 to 30
+seconds; a server that cannot be reached at the start ends the program. Ctrl-C ends
+it at any time.
+
+Examples:
+  Everything:
+    vscp-link monitor --user admin
+  Only class 10, measurements:
+    vscp-link monitor --user admin --filter 0,10 --mask 0,0xFFFF
+  The values of the next ten events, with jq:
+    vscp-link monitor --user admin --json --count 10 | jq .measurement.value")]
+pub(crate) struct MonitorArgs {
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// End after N events
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// What events must be: PRIORITY,CLASS,TYPE,GUID; the rest may be left out
+    #[arg(long, value_name = "FILTER", requires = "mask")]
+    pub(crate) filter: Option<Filter>,
+    /// Which bits of that count, written alike; 0 lets everything pass
+    #[arg(long, value_name = "MASK")]
+    pub(crate) mask: Option<Filter>,
+    /// End, with exit code 1, when the connection is lost
+    #[arg(long)]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) login: LoginArgs,
+}
+
+/// Run a small MQTT broker, to try things out
+#[derive(Args)]
+#[command(after_help = "\
+It speaks MQTT 3.1.1 with QoS 0 and 1 (QoS 2 is accepted from publishers), keeps
+retained messages in memory, and asks nobody for a password. It is for trying things
+out on one machine, and no replacement for a real broker.
+
+Example:
+    vscp-link broker &
+    mosquitto_sub -v -t 'vscp/#'")]
+pub(crate) struct BrokerArgs {
+    /// Where to listen; port 0 lets the system choose one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1883")]
+    pub(crate) listen: SocketAddr,
+    /// End when standard input does, for scripts
+    #[arg(long)]
+    pub(crate) until_eof: bool,
+}
+
+/// Where the server is, and who logs in.
+#[derive(Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct LoginArgs {
+    /// Where the server is; an IPv6 address in brackets
+    #[arg(
+        long,
+        short = 'H',
+        value_name = "HOST[:PORT]",
+        default_value = "127.0.0.1:9598"
+    )]
+    pub(crate) host: Address,
+    /// Who logs in
+    #[arg(long, short, env = "VSCP_LINK_USER")]
+    pub(crate) user: String,
+    /// Their password; other users of this machine can see it here
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) password: Option<String>,
+    /// A file with the password in its first line; without it the variable
+    /// VSCP_LINK_PASSWORD is looked at, and on a terminal you are asked
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Seconds to wait for the connection, and for each answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_terminal() {
+        for name in ["send", "monitor", "broker"] {
+            let mut command = Cli::command();
+            let help = command
+                .find_subcommand_mut(name)
+                .unwrap()
+                .render_long_help();
+            for line in help.to_string().lines() {
+                assert!(line.chars().count() <= 100, "{name}: {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The link protocol from the client's side, on a blocking socket
+//! (VSCP specification, "VSCP over TCP/IP").
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::failure::printable;
+use crate::login::Address;
+
+/// Bytes of a line; the longest event has about 2700.
+const LINE_MAX: usize = 16 * 1024;
+/// Lines of an answer.
+const REPLY_MAX: usize = 1024;
+
+/// Why a conversation with a server failed.
+#[derive(Debug, Error)]
+pub(crate) enum ClientError {
+    /// The name is unknown, or cannot be looked up.
+    #[error("{0} cannot be found")]
+    Lookup(Address, #[source] io::Error),
+    /// Nobody answers there.
+    #[error("no connection to {0}")]
+    Connect(Address, #[source] io::Error),
+    /// The server greets with a refusal: it has no room.
+    #[error("the server refuses connections: {0}")]
+    Unwelcome(String),
+    /// Wrong user or password, or this machine may not log in.
+    #[error("the login was refused: {0}")]
+    Login(String),
+    /// Another command was refused.
+    #[error("{0} was refused: {1}")]
+    Refused(&'static str, String),
+    /// The connection is gone.
+    #[error("the server closed the connection")]
+    Closed,
+    /// Nothing came for too long.
+    #[error("the server said nothing for {} seconds", .0.as_secs())]
+    Silent(Duration),
+    /// A line or an answer of a length that the protocol does not have.
+    #[error("the server sent more than {0} {1} without an end")]
+    TooLong(usize, &'static str),
+    /// What was to be sent would be two commands.
+    #[error("a command cannot have a line break in it")]
+    LineBreak,
+    /// The connection failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+}
+
+/// A server's answer to a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// True for `+OK`.
+    pub(crate) ok: bool,
+    /// The last line, safe to print.
+    pub(crate) status: String,
+    /// The lines before it.
+    pub(crate) lines: Vec<String>,
+}
+
+/// A connection to a link server.
+pub(crate) struct Client {
+    stream: TcpStream,
+    input: Lines,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to the first address that answers and reads the greeting. `timeout` is for each
+    /// address, and for each answer from then on.
+    ///
+    /// # Errors
+    /// Where nobody is there, somebody else is, or the server has no room.
+    pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Self, ClientError> {
+        let found = (address.host.as_str(), address.port)
+            .to_socket_addrs()
+            .map_err(|e| ClientError::Lookup(address.clone(), e))?;
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in found {
+            match TcpStream::connect_timeout(&address, timeout) {
+                Ok(stream) => return Self::greet(stream, timeout),
+                Err(error) => last = error,
+            }
+        }
+        Err(ClientError::Connect(address.clone(), last))
+    }
+
+    fn greet(stream: TcpStream, timeout: Duration) -> Result<Self, ClientError> {
+        stream.set_nodelay(true)?;
+        stream.set_write_timeout(Some(timeout))?;
+        let mut client = Self {
+            stream,
+            input: Lines::default(),
+            timeout,
+        };
+        let greeting = client.reply()?;
+        if !greeting.ok {
+            return Err(ClientError::Unwelcome(greeting.status));
+        }
+        Ok(client)
+    }
+
+    /// Logs in.
+    ///
+    /// # Errors
+    /// [`ClientError::Login`] with the server's words where it says no.
+    pub(crate) fn login(&mut self, user: &str, password: &str) -> Result<(), ClientError> {
+        for (command, word) in [("USER", user), ("PASS", password)] {
+            let reply = self.command(&[command, word])?;
+            if !reply.ok {
+                return Err(ClientError::Login(reply.status));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a command, its words with blanks between them, and waits for the answer.
+    ///
+    /// # Errors
+    /// Not for `-OK`: that is an answer.
+    pub(crate) fn command(&mut self, words: &[&str]) -> Result<Reply, ClientError> {
+        if words.iter().any(|word| word.contains(['\r', '\n'])) {
+            return Err(ClientError::LineBreak);
+        }
+        let line = zeroize::Zeroizing::new(words.join(" ") + "\r\n");
+        self.stream.write_all(line.as_bytes())?;
+        self.reply()
+    }
+
+    /// [`command`](Self::command) for those that must not fail; `name` is for the error.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where the server says no.
+    pub(crate) fn demand(
+        &mut self,
+        name: &'static str,
+        words: &[&str],
+    ) -> Result<Reply, ClientError> {
+        let reply = self.command(words)?;
+        if !reply.ok {
+            return Err(ClientError::Refused(name, reply.status));
+        }
+        Ok(reply)
+    }
+
+    /// Ends the session politely. The answer is waited for, so that the server has read everything.
+    pub(crate) fn quit(mut self) {
+        let _ = self.command(&["QUIT"]);
+    }
+
+    fn reply(&mut self) -> Result<Reply, ClientError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line(deadline, self.timeout)?;
+            if line.starts_with("+OK") || line.starts_with("-OK") {
+                return Ok(Reply {
+                    ok: line.starts_with('+'),
+                    status: printable(&line),
+                    lines,
+                });
+            }
+            if lines.len() == REPLY_MAX {
+                return Err(ClientError::TooLong(REPLY_MAX, "lines"));
+            }
+            lines.push(line);
+        }
+    }
+
+    /// The next line, whatever it is, which must come within `patience`.
+    ///
+    /// # Errors
+    /// [`ClientError::Silent`] where it does not.
+    pub(crate) fn next_line(&mut self, patience: Duration) -> Result<String, ClientError> {
+        self.line(Instant::now() + patience, patience)
+    }
+
+    fn line(&mut self, deadline: Instant, patience: Duration) -> Result<String, ClientError> {
+        loop {
+            if let Some(line) = self.input.next()? {
+                return Ok(line);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ClientError::Silent(patience));
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            let mut chunk = [0; 4096];
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Err(ClientError::Closed),
+                Ok(count) => self.input.push(&chunk[..count]),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        return Err(ClientError::Silent(patience));
+                    }
+                    io::ErrorKind::ConnectionReset => return Err(ClientError::Closed),
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+    }
+}
+
+/// Bytes that become lines.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Where the next line begins; what is before it has been taken.
+    start: usize,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// A whole line without its end, LF or CR LF; `None` where there is none yet.
+    fn next(&mut self) -> Result<Option<String>, ClientError> {
+        let rest = &self.bytes[self.start..];
+        let end = memchr::memchr(b'\n', rest);
+        if end.unwrap_or(rest.len()) > LINE_MAX {
+            return Err(ClientError::TooLong(LINE_MAX, "bytes"));
+        }
+        let Some(end) = end else {
+            return Ok(None);
+        };
+        let line = &rest[..end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = String::from_utf8_lossy(line).into_owned();
+        self.start += end + 1;
+        Ok(Some(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(lines: &mut Lines) -> Vec<String> {
+        std::iter::from_fn(|| lines.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn lines_come_whole_wherever_they_are_cut() {
+        let text = b"one\r\n\r\ntwo\nthr\xC3\xA9\xC3\r\nrest";
+        for cut in 0..text.len() {
+            let mut lines = Lines::default();
+            lines.push(&text[..cut]);
+            let mut found = all(&mut lines);
+            lines.push(&text[cut..]);
+            found.extend(all(&mut lines));
+            assert_eq!(found, ["one", "", "two", "thré\u{FFFD}"], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let mut lines = Lines::default();
+        lines.push(&vec![b'x'; LINE_MAX]);
+        assert!(lines.next().unwrap().is_none());
+        lines.push(b"x");
+        assert!(matches!(lines.next(), Err(ClientError::TooLong(..))));
+    }
+}

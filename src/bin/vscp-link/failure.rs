@@ -1,0 +1,105 @@
+//! What ends the program, and with which code.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use thiserror::Error;
+
+use crate::client::ClientError;
+
+/// Why a subcommand ended before its time.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// It was called in a way that cannot work.
+    #[error("{0}")]
+    Usage(String, #[source] Option<Box<dyn Error>>),
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A file, a socket or the standard input.
+    #[error("{0}")]
+    Io(String, #[source] io::Error),
+    /// The standard output.
+    #[error("the output cannot be written")]
+    Output(#[source] io::Error),
+    /// Everything has been said already.
+    #[error("there were problems")]
+    Reported,
+}
+
+impl Failure {
+    /// A wrong call, without a cause.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into(), None)
+    }
+
+    /// A wrong call, and why.
+    pub(crate) fn usage_because(message: impl Into<String>, cause: impl Error + 'static) -> Self {
+        Self::Usage(message.into(), Some(Box::new(cause)))
+    }
+
+    /// Says it, and gives the exit code: 1 for problems, 2 for wrong usage, 0 where the reader of
+    /// our output has had enough.
+    pub(crate) fn report(self) -> ExitCode {
+        match &self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Self::Reported => ExitCode::from(1),
+            Self::Usage(..) => {
+                complain(&chain(&self));
+                ExitCode::from(2)
+            }
+            _ => {
+                complain(&chain(&self));
+                ExitCode::from(1)
+            }
+        }
+    }
+}
+
+/// A message for people on stderr. One that cannot be written has nowhere else to go.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(io::stderr().lock(), "vscp-link: {message}");
+}
+
+/// An error and its causes, `a: b: c`.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Text of somebody else's that is safe to show on a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_the_message() {
+        let cause = io::Error::other("the cause");
+        let failure = Failure::usage_because("the message", cause);
+        assert_eq!(chain(&failure), "the message: the cause");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("blå\u{1b}[2J"), "blå\\u{1b}[2J");
+    }
+}

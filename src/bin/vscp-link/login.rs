@@ -1,0 +1,201 @@
+//! Where the server is, and who logs in.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::str::FromStr;
+use std::time::Duration;
+
+use thiserror::Error;
+use vscpl2drv_link::config::model::LINK_PORT;
+use zeroize::Zeroizing;
+
+use crate::args::LoginArgs;
+use crate::client::{Client, ClientError};
+use crate::failure::Failure;
+
+/// Holds the password where the command line does not.
+const PASSWORD_VARIABLE: &str = "VSCP_LINK_PASSWORD";
+/// Bytes of a password, far more than any server takes.
+const PASSWORD_MAX: u64 = 4096;
+
+/// A host and a port, not looked up yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Address {
+    /// A name, or an address without brackets.
+    pub(crate) host: String,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+/// Why a text is not an [`Address`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum AddressError {
+    #[error("a host was expected, as in localhost:9598 or [::1]:9598")]
+    Host,
+    #[error("{0:?} is not a port, 1 to 65535")]
+    Port(String),
+    #[error("{0}:// cannot be spoken, only tcp:// can")]
+    Scheme(String),
+}
+
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address, with `tcp://` before it or not.
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = match text.split_once("://") {
+            Some(("tcp", rest)) => rest,
+            Some((scheme, _)) => return Err(AddressError::Scheme(scheme.to_owned())),
+            None => text,
+        };
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, rest) = rest.split_once(']').ok_or(AddressError::Host)?;
+                match rest.strip_prefix(':') {
+                    Some(port) => (host, Some(port)),
+                    None if rest.is_empty() => (host, None),
+                    None => return Err(AddressError::Host),
+                }
+            }
+            // More than one colon: an IPv6 address without a port.
+            None if text.matches(':').count() > 1 => (text, None),
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(AddressError::Host);
+        }
+        let port = match port {
+            None => LINK_PORT,
+            Some(text) => match text.parse() {
+                Ok(port) if port != 0 => port,
+                _ => return Err(AddressError::Port(text.to_owned())),
+            },
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Everything that logging in needs, so that it can be done again.
+pub(crate) struct Login {
+    address: Address,
+    user: String,
+    password: Zeroizing<String>,
+    timeout: Duration,
+}
+
+impl Login {
+    /// From the command line; asks for the password where it is nowhere else.
+    ///
+    /// # Errors
+    /// Where there is no password, or it cannot be read.
+    pub(crate) fn new(args: &LoginArgs) -> Result<Self, Failure> {
+        Ok(Self {
+            address: args.host.clone(),
+            user: args.user.clone(),
+            password: password(args)?,
+            timeout: Duration::from_secs(args.timeout),
+        })
+    }
+
+    /// Where the server is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// A new connection, logged in.
+    ///
+    /// # Errors
+    /// Where the server is not there, is none, or says no.
+    pub(crate) fn open(&self) -> Result<Client, ClientError> {
+        let mut client = Client::connect(&self.address, self.timeout)?;
+        client.login(&self.user, &self.password)?;
+        Ok(client)
+    }
+}
+
+fn password(args: &LoginArgs) -> Result<Zeroizing<String>, Failure> {
+    if let Some(password) = &args.password {
+        return Ok(Zeroizing::new(password.clone()));
+    }
+    if let Some(path) = &args.password_file {
+        let io = |e| Failure::Io(format!("{} cannot be read", path.display()), e);
+        return first_line(File::open(path).map_err(io)?).map_err(io);
+    }
+    if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
+        return Ok(Zeroizing::new(password));
+    }
+    if !std::io::stderr().is_terminal() {
+        return Err(Failure::usage(format!(
+            "a password is needed: --password-file, --password, or the variable {PASSWORD_VARIABLE}"
+        )));
+    }
+    rpassword::prompt_password(format!("Password of {}: ", args.user))
+        .map(Zeroizing::new)
+        .map_err(|e| Failure::Io("the password cannot be read".into(), e))
+}
+
+fn first_line(input: impl Read) -> std::io::Result<Zeroizing<String>> {
+    let mut line = Zeroizing::new(String::new());
+    BufReader::new(input.take(PASSWORD_MAX)).read_line(&mut line)?;
+    let length = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(length);
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, shown) in [
+            ("localhost", "localhost:9598"),
+            ("tcp://broker.example:1", "broker.example:1"),
+            ("10.0.0.1:65535", "10.0.0.1:65535"),
+            ("[::1]:9598", "[::1]:9598"),
+            ("[::1]", "[::1]:9598"),
+            ("::1", "[::1]:9598"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn addresses_that_are_none() {
+        for text in ["", ":9598", "[::1", "[::1]9598", "two words", "[]"] {
+            assert_eq!(text.parse::<Address>(), Err(AddressError::Host), "{text}");
+        }
+        for text in ["a:0", "a:", "a:65536", "a:b"] {
+            assert!(
+                matches!(text.parse::<Address>(), Err(AddressError::Port(_))),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            "stcp://a".parse::<Address>(),
+            Err(AddressError::Scheme("stcp".into()))
+        );
+    }
+
+    #[test]
+    fn only_the_line_end_is_taken_off_a_password() {
+        assert_eq!(*first_line(&b" secret \r\nmore"[..]).unwrap(), " secret ");
+        assert_eq!(*first_line(&b""[..]).unwrap(), "");
+    }
+}
