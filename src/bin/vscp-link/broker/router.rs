@@ -2,10 +2,12 @@
 //! but for the queues, which never wait.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::topic;
@@ -16,6 +18,8 @@ const CLIENTS_MAX: usize = 256;
 const FILTERS_MAX: usize = 256;
 /// Messages that wait for one client; the newest is dropped when there is no room.
 const QUEUE_MAX: usize = 1024;
+/// Bytes of them.
+const QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Retained messages; a new topic is not retained when there is no room.
 const RETAINED_MAX: usize = 10_000;
 /// Bytes of all retained messages.
@@ -30,14 +34,36 @@ pub(super) struct Message {
     pub(super) retain: bool,
 }
 
+impl Message {
+    /// Bytes that it stands for in a bounded place.
+    fn weight(&self) -> usize {
+        self.topic.len() + self.payload.len()
+    }
+}
+
 /// What a session needs of the router.
 pub(super) struct Attached {
     /// Tells two sessions of one client id apart.
     pub(super) session: u64,
-    /// The client's queue.
-    pub(super) queue: mpsc::Receiver<Message>,
     /// Cancelled when another connection takes the client id over.
     pub(super) stop: CancellationToken,
+    /// What waits for the client.
+    pub(super) inbox: Inbox,
+}
+
+/// The far end of a client's queue.
+pub(super) struct Inbox {
+    queue: mpsc::Receiver<Message>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// The client's next message. May be dropped while it waits: nothing is lost.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        let message = self.queue.recv().await?;
+        self.waiting.fetch_sub(message.weight(), Ordering::Relaxed);
+        Some(message)
+    }
 }
 
 /// All clients and what they want.
@@ -52,9 +78,35 @@ pub(super) struct Router {
 
 struct Client {
     session: u64,
-    queue: mpsc::Sender<Message>,
+    queue: Queue,
     stop: CancellationToken,
     filters: BTreeMap<String, QoS>,
+}
+
+/// Where messages wait for a client.
+#[derive(Clone)]
+struct Queue {
+    sender: mpsc::Sender<Message>,
+    /// Bytes in it.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// False where there is no room.
+    fn push(&self, message: Message) -> bool {
+        let weight = message.weight();
+        // Only the router adds, and there is one; the session can only make more room meanwhile.
+        if self.waiting.load(Ordering::Relaxed) + weight > QUEUE_BYTES_MAX {
+            return false;
+        }
+        self.waiting.fetch_add(weight, Ordering::Relaxed);
+        let sent = self.sender.try_send(message);
+        if sent.is_err() {
+            self.waiting.fetch_sub(weight, Ordering::Relaxed);
+        }
+        // A client that is just leaving has not been too slow.
+        !matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+    }
 }
 
 impl Router {
@@ -66,9 +118,13 @@ impl Router {
         }
         self.sessions += 1;
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let waiting = Arc::default();
         let client = Client {
             session: self.sessions,
-            queue: sender,
+            queue: Queue {
+                sender,
+                waiting: Arc::clone(&waiting),
+            },
             stop: stop.clone(),
             filters: BTreeMap::new(),
         };
@@ -77,8 +133,8 @@ impl Router {
         }
         Some(Attached {
             session: self.sessions,
-            queue,
             stop,
+            inbox: Inbox { queue, waiting },
         })
     }
 
@@ -115,7 +171,7 @@ impl Router {
                 qos: lower(message.qos, granted),
                 ..message.clone()
             };
-            self.dropped += u64::from(is_full(queue.try_send(message)));
+            self.dropped += u64::from(!queue.push(message));
         }
         Some(granted)
     }
@@ -148,7 +204,7 @@ impl Router {
                 retain: false,
                 ..message.clone()
             };
-            self.dropped += u64::from(is_full(client.queue.try_send(copy)));
+            self.dropped += u64::from(!client.queue.push(copy));
         }
     }
 
@@ -160,9 +216,9 @@ impl Router {
     /// An empty message takes the retained one away.
     fn retain(&mut self, message: &Message) {
         if let Some(old) = self.retained.remove(&message.topic) {
-            self.retained_bytes -= weight(&old);
+            self.retained_bytes -= old.weight();
         }
-        let weight = weight(message);
+        let weight = message.weight();
         let room = self.retained.len() < RETAINED_MAX
             && self.retained_bytes + weight <= RETAINED_BYTES_MAX;
         if message.payload.is_empty() || !room {
@@ -185,16 +241,8 @@ impl Router {
     }
 }
 
-fn weight(message: &Message) -> usize {
-    message.topic.len() + message.payload.len()
-}
-
 fn lower(a: QoS, b: QoS) -> QoS {
     if a <= b { a } else { b }
-}
-
-fn is_full(sent: Result<(), TrySendError<Message>>) -> bool {
-    matches!(sent, Err(TrySendError::Full(_)))
 }
 
 #[cfg(test)]
@@ -231,17 +279,17 @@ mod tests {
         assert_eq!(granted, Some(QoS::AtLeastOnce));
         router.publish(&message("x/y", "1"));
         assert_eq!(
-            a.queue.try_recv().unwrap(),
+            a.inbox.queue.try_recv().unwrap(),
             Message {
                 qos: QoS::AtLeastOnce,
                 ..message("x/y", "1")
             }
         );
-        assert!(a.queue.is_empty() && b.queue.is_empty());
+        assert!(a.inbox.queue.is_empty() && b.inbox.queue.is_empty());
         router.unsubscribe("a", a.session, "x/#");
         router.unsubscribe("a", a.session, "x/+");
         router.publish(&message("x/y", "2"));
-        assert!(a.queue.is_empty());
+        assert!(a.inbox.queue.is_empty());
     }
 
     #[test]
@@ -253,12 +301,12 @@ mod tests {
         router.publish(&retained("y", ""));
         let mut a = attach(&mut router, "a");
         router.subscribe("a", a.session, "+", QoS::AtMostOnce);
-        let got = a.queue.try_recv().unwrap();
+        let got = a.inbox.queue.try_recv().unwrap();
         assert_eq!(
             (&*got.payload, got.qos, got.retain),
             (&b"new"[..], QoS::AtMostOnce, true)
         );
-        assert!(a.queue.is_empty());
+        assert!(a.inbox.queue.is_empty());
         assert_eq!(router.retained_bytes, 4);
     }
 
@@ -284,8 +332,25 @@ mod tests {
             router.publish(&message("more", ""));
         }
         assert_eq!(router.dropped(), 3);
-        assert_eq!(a.queue.try_recv().unwrap().topic, "first");
-        assert_eq!(a.queue.len(), QUEUE_MAX - 1);
+        assert_eq!(a.inbox.queue.try_recv().unwrap().topic, "first");
+        assert_eq!(a.inbox.queue.len(), QUEUE_MAX - 1);
+    }
+
+    #[tokio::test]
+    async fn a_queue_has_room_for_so_many_bytes() {
+        let mut router = Router::default();
+        let mut a = attach(&mut router, "a");
+        router.subscribe("a", a.session, "#", QoS::AtMostOnce);
+        let large = Message {
+            payload: vec![0; QUEUE_BYTES_MAX / 2].into(),
+            ..message("x", "")
+        };
+        router.publish(&large);
+        router.publish(&large);
+        assert_eq!(router.dropped(), 1);
+        a.inbox.next().await.unwrap();
+        router.publish(&large);
+        assert_eq!(router.dropped(), 1);
     }
 
     #[test]

@@ -22,6 +22,8 @@ use super::topic;
 
 /// Bytes of a packet.
 const PACKET_MAX: usize = 1024 * 1024;
+/// Bytes of room that a read has at least.
+const READ_SIZE: usize = 8 * 1024;
 /// How long a client may take to say who it is.
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long a client may take to read what is written to it.
@@ -143,13 +145,14 @@ impl Session {
                         return Ok(());
                     }
                 }
-                Some(message) = self.attached.queue.recv(), if window_open => {
-                    self.deliver(message)?;
-                }
+                Some(message) = self.attached.inbox.next(), if window_open => self.deliver(message)?,
                 () = self.attached.stop.cancelled() => return Err(End::Stopped),
                 () = tokio::time::sleep_until(deadline) => return Err(End::Late),
             }
-            self.wire.flush().await?;
+            tokio::select! {
+                flushed = self.wire.flush() => flushed?,
+                () = self.attached.stop.cancelled() => return Err(End::Stopped),
+            }
         }
     }
 
@@ -282,6 +285,7 @@ impl Wire {
                 Err(Error::InsufficientBytes(_)) => {}
                 Err(error) => return Err(End::Packet(error)),
             }
+            self.input.reserve(READ_SIZE);
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 return Err(End::Closed);
             }
