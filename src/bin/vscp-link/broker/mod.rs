@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`topic`] | names and filters |
 //! | [`router`] | who gets a message |
+//! | [`queue`] | where it waits |
 //! | [`session`] | one connection |
 //!
 //! Sessions are always clean ones. QoS 2 is taken from publishers and given to nobody. There are
@@ -24,6 +25,7 @@ use crate::failure::{Failure, complain};
 
 use router::Router;
 
+mod queue;
 mod router;
 mod session;
 mod topic;

@@ -17,7 +17,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
-use super::router::{Attached, Message};
+use super::queue::Message;
+use super::router::Attached;
 use super::topic;
 
 /// Bytes of a packet.
