@@ -1,7 +1,35 @@
-//! A VSCP level II driver: the tcp/ip link server and the MQTT bridge in one shared library.
+//! A VSCP level II driver: the tcp/ip link server and the bridge to MQTT in one shared library.
+//!
+//! A host (the VSCP daemon, or the program `vscp-link`) loads the library and calls it through
+//! the C ABI. Events flow like this:
+//!
+//! ```text
+//!  host thread ──► abi ──► driver ──► runtime (tokio, one per VSCPOpen)
+//!                                        │
+//!                                        ▼                  ┌ mqtt bridge ─► outbox ─► broker
+//!   link sessions ── client channels ── hub ── uplinks ─────┤
+//!                                                           └ host port ─► VSCPRead / ◄─ VSCPWrite
+//! ```
+//!
+//! The modules, in the order in which they build on each other; none uses one below it:
+//!
+//! | module | what |
+//! |---|---|
+//! | [`event`] | the event and its codecs; pure |
+//! | [`catalog`] | names of classes, types and units, and what a measurement means; pure |
+//! | [`auth`] | users, rights, remotes, passwords; pure |
+//! | [`config`] | JSON files to validated values, every problem with its place |
+//! | [`hub`] | the router between client channels and uplinks |
+//!
+//! An event from a client: [`link`] reads a line, [`wire::link::Session`] makes an
+//! [`event::Event`] of it, [`hub::Hub::submit`] gives it to all uplinks or to none, and the answer
+//! says which. An event from an uplink: [`hub::Downlink::deliver`] puts it into the queue of each
+//! channel that wants it, and its session writes it.
 
 pub mod auth;
 pub mod catalog;
 pub mod config;
 pub mod event;
 pub mod hub;
+pub mod log;
+pub mod os;

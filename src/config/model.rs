@@ -197,6 +197,8 @@ pub struct LogFile {
     pub max_size: u64,
     /// Rotated files that are kept.
     pub max_files: u16,
+    /// False for a path that nobody configured: then the driver starts without it as well.
+    pub required: bool,
 }
 
 /// A log level, most verbose first.

@@ -1,1 +1,509 @@
-//! json
+//! The JSON form of an event, in both generations of names (VSCP specification, "MQTT").
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use thiserror::Error;
+
+use super::text::Defaults;
+use super::{Data, Event, EventTime, Guid, Head, MAX_DATA, number, time};
+
+/// Which names, and which times, are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// `vscpClass`, and a time stamp in microseconds: what daemons up to 15.0 read.
+    Classic,
+    /// `class`, and nanoseconds: what daemons from 15.1 read.
+    V2,
+    /// Both sets of names.
+    Both,
+}
+
+/// Why a text is not an event.
+#[derive(Debug, Error)]
+#[error("not an event in JSON: {0}")]
+pub struct JsonError(#[from] serde_json::Error);
+
+/// Appends an event, byte for byte as the daemon of that generation does.
+pub fn write(event: &Event, generation: Generation, out: &mut Vec<u8>) {
+    let mut w = Writer(out);
+    w.raw("{");
+    if generation != Generation::V2 {
+        w.raw("\n\"vscpHead\": ")
+            .number(event.head.classic().into());
+        w.raw(",\n\"vscpObId\":  ").number(event.obid.into());
+        w.raw(",\n\"vscpDateTime\": \"").date(event.time);
+        w.raw("\",\n\"vscpTimeStamp\": ")
+            .number(event.time.micros().into());
+        w.raw(",\n\"vscpClass\": ").number(event.class.into());
+        w.raw(",\n\"vscpType\": ").number(event.vscp_type.into());
+        w.raw(",\n\"vscpGuid\": \"").guid(&event.guid);
+        w.raw("\",\n\"vscpData\": ").data(&event.data);
+        w.raw(",\n\"vscpNote\": \"\"");
+    }
+    if generation == Generation::Both {
+        w.raw(",");
+    }
+    if generation != Generation::Classic {
+        w.raw("\n\"head\": ").number(event.head.unix().into());
+        w.raw(",\n\"obid\": ").number(event.obid.into());
+        w.raw(",\n\"datetime\": \"").date(event.time);
+        w.raw("\",\n\"timestamp_ns\": \"").nanos(event.time.nanos());
+        w.raw("\",\n\"class\": ").number(event.class.into());
+        w.raw(",\n\"type\": ").number(event.vscp_type.into());
+        w.raw(",\n\"guid\": \"").guid(&event.guid);
+        w.raw("\",\n\"data\": ").data(&event.data);
+        w.raw(",\n\"note\": \"\"");
+    }
+    w.raw("\n}");
+}
+
+struct Writer<'a>(&'a mut Vec<u8>);
+
+impl Writer<'_> {
+    fn raw(&mut self, text: &str) -> &mut Self {
+        self.0.extend_from_slice(text.as_bytes());
+        self
+    }
+
+    fn number(&mut self, value: u64) {
+        self.0
+            .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    fn date(&mut self, time: EventTime) {
+        time.write_date(self.0);
+    }
+
+    fn guid(&mut self, guid: &Guid) {
+        guid.write(self.0);
+    }
+
+    /// `0x` and sixteen small digits.
+    fn nanos(&mut self, nanos: u64) {
+        self.raw("0x");
+        for shift in (0..16).rev() {
+            let digit = (nanos >> (4 * shift) & 15) as u8;
+            self.0.push(if digit < 10 {
+                b'0' + digit
+            } else {
+                b'a' + digit - 10
+            });
+        }
+    }
+
+    fn data(&mut self, data: &[u8]) {
+        self.raw("[");
+        for (at, &byte) in data.iter().enumerate() {
+            if at > 0 {
+                self.raw(",");
+            }
+            self.number(byte.into());
+        }
+        self.raw("]");
+    }
+}
+
+/// Reads an event with the names of either generation, mixed too. Absent members take their
+/// defaults, members that are not known are passed over, and one that is known must be right.
+/// Nanoseconds go before a date and a time stamp.
+///
+/// # Errors
+/// [`JsonError`] names the key.
+pub fn read(bytes: &[u8], defaults: &Defaults) -> Result<Event, JsonError> {
+    let found: Members = serde_json::from_slice(bytes)?;
+    let head = found.head.unwrap_or(0);
+    let obid = found.obid.unwrap_or(0);
+    let guid = found.guid.unwrap_or(Guid::ZERO);
+    let now = EventTime::Unix {
+        nanos: defaults.now,
+    };
+    let time = match (found.nanos.filter(|&nanos| nanos != 0), found.seconds) {
+        (Some(nanos), _) => EventTime::Unix { nanos },
+        (None, Some((seconds, fraction))) => EventTime::Classic {
+            seconds,
+            micros: found.micros.unwrap_or_else(|| fraction.unwrap_or(0) / 1000),
+        },
+        (None, None) => match found.micros {
+            Some(micros) if micros != 0 => EventTime::Classic {
+                seconds: now.seconds(),
+                micros,
+            },
+            _ => now,
+        },
+    };
+    Ok(Event {
+        head: Head::new(head),
+        class: found.class.unwrap_or(0),
+        vscp_type: found.vscp_type.unwrap_or(0),
+        obid: if obid == 0 { defaults.obid } else { obid },
+        guid: if guid.is_zero() { defaults.guid } else { guid },
+        time,
+        data: found.data.unwrap_or_default(),
+    })
+}
+
+/// The members that mean something.
+#[derive(Default)]
+struct Members {
+    head: Option<u16>,
+    obid: Option<u32>,
+    class: Option<u16>,
+    vscp_type: Option<u16>,
+    guid: Option<Guid>,
+    seconds: Option<(i64, Option<u32>)>,
+    micros: Option<u32>,
+    nanos: Option<u64>,
+    data: Option<Data>,
+}
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut found = Members::default();
+        while let Some(Key(key)) = map.next_key()? {
+            let name = key.strip_prefix("vscp").unwrap_or(&key);
+            let in_key = |error: A::Error| A::Error::custom(format_args!("{key}: {error}"));
+            match name {
+                "head" | "Head" => set(&mut found.head, map.next_value().map_err(in_key)?, &key)?,
+                "obid" | "ObId" => set(&mut found.obid, map.next_value().map_err(in_key)?, &key)?,
+                "class" | "Class" => {
+                    set(&mut found.class, map.next_value().map_err(in_key)?, &key)?;
+                }
+                "type" | "Type" => {
+                    set(
+                        &mut found.vscp_type,
+                        map.next_value().map_err(in_key)?,
+                        &key,
+                    )?;
+                }
+                "guid" | "Guid" | "GUID" => {
+                    let Text(text) = map.next_value().map_err(in_key)?;
+                    if !text.is_empty() {
+                        let guid = text.parse().map_err(A::Error::custom).map_err(in_key)?;
+                        set(&mut found.guid, guid, &key)?;
+                    }
+                }
+                "datetime" | "DateTime" => {
+                    let Text(text) = map.next_value().map_err(in_key)?;
+                    if !text.is_empty() {
+                        let date = time::parse_date(&text).map_err(A::Error::custom);
+                        set(&mut found.seconds, date.map_err(in_key)?, &key)?;
+                    }
+                }
+                "timestamp" | "TimeStamp" => {
+                    set(&mut found.micros, map.next_value().map_err(in_key)?, &key)?;
+                }
+                "timestamp_ns" => {
+                    let Nanos(nanos) = map.next_value().map_err(in_key)?;
+                    set(&mut found.nanos, nanos, &key)?;
+                }
+                "data" | "Data" => {
+                    let Bytes(data) = map.next_value().map_err(in_key)?;
+                    set(&mut found.data, data, &key)?;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The same thing may be said twice, but not two things. Heads differ by their frame version.
+fn set<T: Settled, E: serde::de::Error>(
+    place: &mut Option<T>,
+    value: T,
+    key: &str,
+) -> Result<(), E> {
+    match place {
+        Some(known) if !known.same(&value) => Err(E::custom(format_args!(
+            "{key}: another member says something else"
+        ))),
+        _ => {
+            *place = Some(value);
+            Ok(())
+        }
+    }
+}
+
+/// When two values say the same.
+trait Settled: PartialEq {
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Settled for u16 {
+    fn same(&self, other: &Self) -> bool {
+        Head::new(*self) == Head::new(*other)
+    }
+}
+
+impl Settled for u32 {}
+impl Settled for u64 {}
+impl Settled for Guid {}
+impl Settled for Data {}
+impl Settled for (i64, Option<u32>) {}
+
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        Ok(Self(Text::deserialize(json)?.0))
+    }
+}
+
+/// A string, borrowed where it has no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        json.deserialize_str(TextVisitor)
+    }
+}
+
+/// Nanoseconds, as a number or as a text, decimal or after `0x`.
+struct Nanos(u64);
+
+impl<'de> Deserialize<'de> for Nanos {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct NanosVisitor;
+
+        impl Visitor<'_> for NanosVisitor {
+            type Value = Nanos;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("nanoseconds since 1970")
+            }
+
+            fn visit_u64<E>(self, nanos: u64) -> Result<Nanos, E> {
+                Ok(Nanos(nanos))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Nanos, E> {
+                number::parse(text, u64::MAX).map(Nanos).map_err(E::custom)
+            }
+        }
+
+        json.deserialize_any(NanosVisitor)
+    }
+}
+
+/// A list of numbers from 0 to 255.
+struct Bytes(Data);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct BytesVisitor;
+
+        impl<'de> Visitor<'de> for BytesVisitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of numbers from 0 to 255")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Bytes, A::Error> {
+                let mut bytes: Vec<u8> = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    if bytes.len() == MAX_DATA {
+                        return Err(A::Error::custom(format_args!("more than {MAX_DATA} bytes")));
+                    }
+                    bytes.push(byte);
+                }
+                Data::try_from(bytes).map(Bytes).map_err(A::Error::custom)
+            }
+        }
+
+        json.deserialize_seq(BytesVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::any_event;
+    use super::*;
+
+    const DEFAULTS: Defaults = Defaults {
+        now: 1_700_000_000_123_456_789,
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    const V2: &str = "{\n\"head\": 352,\n\"obid\": 7,\n\"datetime\": \"2001-11-02T18:00:01Z\",\n\
+        \"timestamp_ns\": \"0x0df17f2809aa8db8\",\n\"class\": 20,\n\"type\": 3,\n\
+        \"guid\": \"FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:01\",\n\"data\": [0,1,35],\n\"note\": \"\"\n}";
+    const CLASSIC: &str = "{\n\"vscpHead\": 96,\n\"vscpObId\":  7,\n\
+        \"vscpDateTime\": \"2001-11-02T18:00:01Z\",\n\"vscpTimeStamp\": 817923,\n\"vscpClass\": 20,\n\
+        \"vscpType\": 3,\n\"vscpGuid\": \"FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:01\",\n\
+        \"vscpData\": [0,1,35],\n\"vscpNote\": \"\"\n}";
+
+    fn text(event: &Event, generation: Generation) -> String {
+        let mut out = Vec::new();
+        write(event, generation, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn get(json: &str) -> Event {
+        read(json.as_bytes(), &DEFAULTS).unwrap_or_else(|error| panic!("{json}: {error}"))
+    }
+
+    #[test]
+    fn byte_for_byte_as_the_daemons() {
+        assert_eq!((V2.len(), CLASSIC.len()), (213, 232));
+        let (v2, classic) = (get(V2), get(CLASSIC));
+        assert_eq!(
+            v2.time,
+            EventTime::Unix {
+                nanos: 1_004_724_001_817_923_000
+            }
+        );
+        assert_eq!(
+            classic.time,
+            EventTime::Classic {
+                seconds: 1_004_724_001,
+                micros: 817_923
+            }
+        );
+        for event in [v2, classic] {
+            assert_eq!(text(&event, Generation::V2), V2);
+            assert_eq!(text(&event, Generation::Classic), CLASSIC);
+            let both = text(&event, Generation::Both);
+            assert_eq!(
+                both,
+                format!("{},{}", CLASSIC.trim_end_matches("\n}"), &V2[1..])
+            );
+            assert_eq!(get(&both).head, event.head);
+        }
+    }
+
+    #[test]
+    fn absent_members_and_mixed_names() {
+        let event = get("{}");
+        assert_eq!(
+            (event.class, event.time),
+            (
+                0,
+                EventTime::Unix {
+                    nanos: DEFAULTS.now
+                }
+            )
+        );
+        let event =
+            get("{\"vscpClass\": 10, \"type\": 6, \"guid\": \"::9\", \"x\": {\"class\": 5}}");
+        assert_eq!(
+            (event.class, event.vscp_type, event.guid.nickname()),
+            (10, 6, 0xFF09)
+        );
+        let event =
+            get("{\"datetime\": \"2001-11-02T18:00:01.5Z\", \"timestamp_ns\": \"\\u0030\"}");
+        assert_eq!(
+            event.time,
+            EventTime::Classic {
+                seconds: 1_004_724_001,
+                micros: 500_000
+            }
+        );
+        assert_eq!(
+            get("{\"timestamp_ns\": 77}").time,
+            EventTime::Unix { nanos: 77 }
+        );
+        assert_eq!(
+            get("{\"timestamp_ns\": \"77\"}").time,
+            EventTime::Unix { nanos: 77 }
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "[]",
+            "{",
+            "{} x",
+            "{\"class\": 65536}",
+            "{\"class\": -1}",
+            "{\"class\": \"20\"}",
+            "{\"class\": 1.5}",
+            "{\"head\": 70000}",
+            "{\"obid\": 4294967296}",
+            "{\"data\": [256]}",
+            "{\"data\": [1, \"2\"]}",
+            "{\"data\": \"1,2\"}",
+            "{\"data\": {}}",
+            "{\"guid\": \"1:2\"}",
+            "{\"guid\": 5}",
+            "{\"datetime\": \"yesterday\"}",
+            "{\"timestamp_ns\": \"0xzz\"}",
+            "{\"timestamp_ns\": -5}",
+            "{\"class\": 1, \"vscpClass\": 2}",
+            "{\"class\": null}",
+        ] {
+            assert!(read(bad.as_bytes(), &DEFAULTS).is_err(), "{bad}");
+        }
+        let long = format!("{{\"data\": {:?}}}", vec![1; 513]);
+        assert!(read(long.as_bytes(), &DEFAULTS).is_err());
+        let error = read(b"{\"vscpClass\": 70000}", &DEFAULTS)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("vscpClass"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_it_writes(event in any_event()) {
+            let v2 = get(&text(&event, Generation::V2));
+            if event.time.nanos() > 0 {
+                prop_assert_eq!(v2.time.nanos(), event.time.nanos());
+            }
+            prop_assert_eq!(&Event { time: event.time, ..v2 }, &event);
+            let classic = get(&text(&event, Generation::Classic));
+            prop_assert_eq!(classic.time.seconds(), event.time.seconds());
+            prop_assert_eq!(classic.time.micros(), event.time.micros());
+            prop_assert_eq!(&Event { time: event.time, ..classic }, &event);
+            let both = get(&text(&event, Generation::Both));
+            prop_assert_eq!(&Event { time: event.time, ..both }, &event);
+        }
+
+        #[test]
+        fn never_panics(text in "[{}\\[\\]:,\"a-zA-Z0-9_ -]{0,80}") {
+            let _ = read(text.as_bytes(), &DEFAULTS);
+            let _ = read(format!("{{\"class\": {text}}}").as_bytes(), &DEFAULTS);
+        }
+    }
+}

@@ -155,4 +155,4 @@ impl std::ops::Deref for Data {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,0 +1,367 @@
+//! Logging: one subscriber for each driver, none for the process.
+
+mod pattern;
+mod rotate;
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use jiff::Zoned;
+use thiserror::Error;
+use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use crate::config::model::{LogConfig, LogLevel, LogSink};
+use pattern::{Pattern, Record};
+use rotate::RotatingFile;
+
+/// Lines that may wait for the disk; more are dropped and counted.
+const LINES: usize = 4096;
+/// Characters of one message.
+const MOST: usize = 4096;
+/// What the log calls itself.
+const NAME: &str = "vscpl2drv-link";
+
+/// A log file that cannot be opened.
+#[derive(Debug, Error)]
+#[error("logging.file-path: cannot open {}", path.display())]
+pub struct LogError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// The log of one driver. Dropping it writes what waits, within a second.
+#[derive(Debug)]
+pub struct Logger {
+    dispatch: Dispatch,
+    dropped: Vec<ErrorCounter>,
+    _writers: Vec<WorkerGuard>,
+}
+
+impl Logger {
+    /// Opens what the configuration names. `debug` raises the levels to debug.
+    ///
+    /// # Errors
+    /// [`LogError`] where the file cannot be opened.
+    pub fn start(config: &LogConfig, debug: bool) -> Result<Self, LogError> {
+        let mut sinks = Vec::new();
+        let mut writers = Vec::new();
+        let mut dropped = Vec::new();
+        let mut add = |sink: &LogSink, colour: bool, out: Box<dyn Write + Send>| {
+            let (out, guard) = crate::os::with_signals_blocked(|| {
+                NonBlockingBuilder::default()
+                    .lossy(true)
+                    .buffered_lines_limit(LINES)
+                    .thread_name("vscp-link-log")
+                    .finish(out)
+            });
+            writers.push(guard);
+            dropped.push(out.error_counter());
+            let level = if debug {
+                sink.level.min(LogLevel::Debug)
+            } else {
+                sink.level
+            };
+            sinks.push(Sink {
+                level,
+                pattern: Pattern::new(&sink.pattern),
+                colour,
+                out,
+            });
+        };
+        if let Some(file) = &config.file {
+            let failed = |source| LogError {
+                path: file.path.clone(),
+                source,
+            };
+            match RotatingFile::open(&file.path, file.max_size, file.max_files) {
+                Ok(out) => add(&file.sink, false, Box::new(out)),
+                Err(error) if file.required => return Err(failed(error)),
+                Err(_) => {}
+            }
+        }
+        if let Some(console) = &config.console {
+            add(console, io::stdout().is_terminal(), Box::new(io::stdout()));
+        }
+        // Libraries log through `log`; the first driver of a process connects the two, and each
+        // record goes to the subscriber of the thread that it comes from.
+        let _ = tracing_log::LogTracer::init();
+        let layer = Lines {
+            sinks,
+            last: Mutex::new(Instant::now()),
+        };
+        let dispatch = Dispatch::new(Registry::default().with(layer));
+        Ok(Self {
+            dispatch,
+            dropped,
+            _writers: writers,
+        })
+    }
+
+    /// What threads of this driver log to.
+    #[must_use]
+    pub fn dispatch(&self) -> Dispatch {
+        self.dispatch.clone()
+    }
+
+    /// Lines that were dropped because the disk did not keep up.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped.iter().map(ErrorCounter::dropped_lines).sum()
+    }
+}
+
+/// One place that lines go to.
+struct Sink {
+    level: LogLevel,
+    pattern: Pattern,
+    colour: bool,
+    out: NonBlocking,
+}
+
+/// Makes lines of tracing's events.
+struct Lines {
+    sinks: Vec<Sink>,
+    last: Mutex<Instant>,
+}
+
+impl Lines {
+    fn wants(&self, level: LogLevel) -> bool {
+        self.sinks
+            .iter()
+            .any(|sink| level >= sink.level && sink.level != LogLevel::Off)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        // An error may turn out to be critical.
+        let level = level_of(metadata);
+        self.wants(if level == LogLevel::Error {
+            LogLevel::Critical
+        } else {
+            level
+        })
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = Message::default();
+        event.record(&mut message);
+        let level = match level_of(event.metadata()) {
+            LogLevel::Error if message.critical => LogLevel::Critical,
+            level => level,
+        };
+        if !self.wants(level) {
+            return;
+        }
+        let elapsed = {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            now.duration_since(std::mem::replace(&mut *last, now))
+        };
+        let text = message.text();
+        let time = Zoned::now();
+        for sink in self.sinks.iter().filter(|sink| level >= sink.level) {
+            let mut line = String::with_capacity(text.len() + 64);
+            let record = Record {
+                time: &time,
+                elapsed,
+                level,
+                logger: NAME,
+                thread: crate::os::thread_id(),
+                message: &text,
+                colour: sink.colour,
+            };
+            sink.pattern.line(&record, &mut line);
+            // The writer never fails: where it has no room it counts.
+            let _ = sink.out.clone().write_all(line.as_bytes());
+        }
+    }
+}
+
+/// Libraries are heard when they warn; below that only on `trace`.
+fn level_of(metadata: &Metadata<'_>) -> LogLevel {
+    let level = match *metadata.level() {
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warn,
+        Level::INFO => LogLevel::Info,
+        Level::DEBUG => LogLevel::Debug,
+        Level::TRACE => LogLevel::Trace,
+    };
+    let ours = metadata.target().starts_with(env!("CARGO_CRATE_NAME"));
+    if ours || level >= LogLevel::Warn {
+        level
+    } else {
+        LogLevel::Trace
+    }
+}
+
+/// The message of an event, its fields behind it.
+#[derive(Default)]
+struct Message {
+    text: String,
+    fields: String,
+    critical: bool,
+}
+
+impl Message {
+    /// One line, however it was meant: a client's text must not forge another.
+    fn text(self) -> String {
+        let mut text = self.text;
+        text.push_str(&self.fields);
+        let mut out = String::with_capacity(text.len());
+        for (count, c) in text.chars().enumerate() {
+            if count == MOST {
+                out.push('…');
+                break;
+            }
+            if c.is_control() {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+        out
+    }
+}
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            // Where the record came from, which the bridge from `log` adds.
+            name if name.starts_with("log.") => Ok(()),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        if field.name() == "critical" {
+            self.critical = value;
+        } else {
+            self.record_debug(field, &value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::model::LogFile;
+
+    fn config(path: &Path, level: LogLevel) -> LogConfig {
+        let sink = LogSink {
+            level,
+            pattern: "[%l] %v".to_owned(),
+        };
+        let file = LogFile {
+            sink,
+            path: path.to_owned(),
+            max_size: 1 << 20,
+            max_files: 1,
+            required: true,
+        };
+        LogConfig {
+            file: Some(file),
+            console: None,
+        }
+    }
+
+    fn logged(level: LogLevel, debug: bool, say: impl FnOnce()) -> String {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("link.log");
+        let logger = Logger::start(&config(&path, level), debug).unwrap();
+        tracing::dispatcher::with_default(&logger.dispatch(), say);
+        drop(logger);
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn levels() {
+        let say = || {
+            tracing::trace!("t");
+            tracing::debug!("d");
+            tracing::info!("i");
+            tracing::warn!("w");
+            tracing::error!("e");
+            tracing::error!(critical = true, "c");
+            tracing::info!(target: "rumqttc", "library");
+            tracing::warn!(target: "rumqttc", "library warns");
+        };
+        let warned = "[warning] library warns\n";
+        let rest = format!("[info] i\n[warning] w\n[error] e\n[critical] c\n{warned}");
+        assert_eq!(logged(LogLevel::Info, false, say), rest);
+        assert_eq!(
+            logged(LogLevel::Info, true, say),
+            format!("[debug] d\n{rest}")
+        );
+        assert_eq!(logged(LogLevel::Critical, false, say), "[critical] c\n");
+        assert_eq!(logged(LogLevel::Off, false, say), "");
+        assert!(logged(LogLevel::Trace, false, say).contains("[trace] library\n"));
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        let text = logged(LogLevel::Info, false, || {
+            tracing::info!(user = %"a\n[error] forged", "login \x1b[2J");
+            tracing::info!("{}", "x".repeat(10_000));
+        });
+        let mut lines = text.lines();
+        assert_eq!(
+            lines.next().unwrap(),
+            "[info] login \\u{1b}[2J user=a\\n[error] forged"
+        );
+        assert_eq!(
+            lines.next().unwrap().chars().count(),
+            "[info] ".len() + MOST + 1
+        );
+        assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn two_drivers_have_two_logs() {
+        let place = tempfile::tempdir().unwrap();
+        let [one, two] = ["one.log", "two.log"].map(|name| place.path().join(name));
+        let loggers =
+            [&one, &two].map(|path| Logger::start(&config(path, LogLevel::Info), false).unwrap());
+        std::thread::scope(|scope| {
+            for (logger, name) in loggers.iter().zip(["one", "two"]) {
+                scope.spawn(move || {
+                    tracing::dispatcher::with_default(&logger.dispatch(), || {
+                        for _ in 0..100 {
+                            tracing::info!("{name}");
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!(loggers[0].dropped(), 0);
+        drop(loggers);
+        assert_eq!(
+            std::fs::read_to_string(one).unwrap(),
+            "[info] one\n".repeat(100)
+        );
+        assert_eq!(
+            std::fs::read_to_string(two).unwrap(),
+            "[info] two\n".repeat(100)
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be() {
+        let error = Logger::start(&config(Path::new("/proc/nowhere/x"), LogLevel::Info), false);
+        assert!(error.unwrap_err().to_string().contains("/proc/nowhere/x"));
+    }
+}

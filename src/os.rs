@@ -1,0 +1,255 @@
+//! What only the operating system can tell or do.
+#![allow(unsafe_code)] // signal masks and network interfaces have no safe interface in std
+
+use std::ffi::CStr;
+use std::net::Ipv4Addr;
+
+use crate::event::Guid;
+
+/// How grave a message to the system's log is (syslog(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// An error.
+    Error = 3,
+    /// A warning.
+    Warning = 4,
+    /// Something to know.
+    Info = 6,
+}
+
+/// Runs `make` with all signals blocked in this thread: threads that it starts block them for
+/// ever. Signals are the host's.
+pub fn with_signals_blocked<R>(make: impl FnOnce() -> R) -> R {
+    struct Restore(libc::sigset_t);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: the mask is the one that was in force before.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut())
+            };
+        }
+    }
+
+    // SAFETY: both sets are made whole by the calls before they are used.
+    let _restore = unsafe {
+        let mut all = std::mem::zeroed();
+        let mut before = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        Restore(before)
+    };
+    make()
+}
+
+/// A network interface of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetInterface {
+    /// `eth0`.
+    pub name: String,
+    /// Its Ethernet address; `None` where it has none but zeros.
+    pub mac: Option<[u8; 6]>,
+    /// Its IPv4 addresses.
+    pub ipv4: Vec<Ipv4Addr>,
+    /// True for `lo`.
+    pub loopback: bool,
+}
+
+/// The network interfaces of this machine, in the order of the system; none where it does not
+/// tell.
+#[must_use]
+pub fn interfaces() -> Vec<NetInterface> {
+    let mut found: Vec<NetInterface> = Vec::new();
+    let mut first = std::ptr::null_mut();
+    // SAFETY: there is room for the answer.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return found;
+    }
+    let mut next = first;
+    while !next.is_null() {
+        // SAFETY: an entry of the list, which lives until it is freed below.
+        let entry = unsafe { &*next };
+        next = entry.ifa_next;
+        // SAFETY: a C string of the entry's.
+        let name = unsafe { CStr::from_ptr(entry.ifa_name) }.to_string_lossy();
+        let at = found
+            .iter()
+            .position(|known| known.name == name)
+            .unwrap_or_else(|| {
+                found.push(NetInterface {
+                    name: name.into_owned(),
+                    ..NetInterface::default()
+                });
+                found.len() - 1
+            });
+        let interface = &mut found[at];
+        interface.loopback = entry.ifa_flags & libc::IFF_LOOPBACK as u32 != 0;
+        if entry.ifa_addr.is_null() {
+            continue;
+        }
+        // SAFETY: the family tells which address it is; each is read where it lies, aligned or not.
+        unsafe {
+            match i32::from((*entry.ifa_addr).sa_family) {
+                libc::AF_INET => {
+                    let address = entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
+                    let address = Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+                    interface.ipv4.push(address);
+                }
+                #[cfg(target_os = "linux")]
+                libc::AF_PACKET => {
+                    let address = entry.ifa_addr.cast::<libc::sockaddr_ll>().read_unaligned();
+                    let [a, b, c, d, e, f, ..] = address.sll_addr;
+                    let mac = [a, b, c, d, e, f];
+                    interface.mac = (address.sll_halen == 6 && mac != [0; 6]).then_some(mac);
+                }
+                _ => {}
+            }
+        }
+    }
+    // SAFETY: the list that getifaddrs gave.
+    unsafe { libc::freeifaddrs(first) };
+    found
+}
+
+/// The GUID of this machine by the Ethernet address of `eth0`, else of the first interface by
+/// name that has one, else by the first IPv4 address (VSCP specification, "GUID assigned to the
+/// interface").
+#[must_use]
+pub fn machine_guid() -> Option<Guid> {
+    guid_of(interfaces())
+}
+
+fn guid_of(mut interfaces: Vec<NetInterface>) -> Option<Guid> {
+    interfaces.retain(|interface| !interface.loopback);
+    interfaces.sort_by(|a, b| (a.name != "eth0", &a.name).cmp(&(b.name != "eth0", &b.name)));
+    let by_mac = interfaces
+        .iter()
+        .find_map(|interface| interface.mac)
+        .map(Guid::from_mac);
+    by_mac.or_else(|| {
+        let address = interfaces
+            .iter()
+            .find_map(|interface| interface.ipv4.first())?;
+        Some(Guid::from_ipv4(address.octets()))
+    })
+}
+
+/// What tells this machine from all others, over restarts.
+#[must_use]
+pub fn machine_id() -> Option<String> {
+    let text = std::fs::read_to_string("/etc/machine-id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// The kernel's number of this thread.
+#[must_use]
+pub fn thread_id() -> u64 {
+    #[cfg(target_os = "linux")]
+    // SAFETY: takes nothing and cannot fail.
+    return u64::try_from(unsafe { libc::gettid() }).unwrap_or(0);
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
+/// Says something to the system's log, as far as there is one. Nothing is kept open in the
+/// process, and nothing waits.
+pub fn syslog(priority: Priority, ident: &str, message: &str) {
+    #[cfg(unix)]
+    if let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() {
+        const DAEMON: u8 = 3 << 3;
+        const MOST: usize = 2000;
+        let clean: String = message
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(MOST)
+            .collect();
+        let line = format!(
+            "<{}>{ident}[{}]: {clean}",
+            DAEMON | priority as u8,
+            std::process::id()
+        );
+        // Where nobody listens there is nobody left to tell.
+        let _ = socket.set_nonblocking(true);
+        let _ = socket.send_to(line.as_bytes(), "/dev/log");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocked(signal: i32) -> bool {
+        // SAFETY: the set is made whole by the call.
+        unsafe {
+            let mut set = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &raw mut set);
+            libc::sigismember(&raw const set, signal) == 1
+        }
+    }
+
+    #[test]
+    fn signals_are_blocked_inside_and_in_threads_and_not_after() {
+        let before = blocked(libc::SIGTERM);
+        with_signals_blocked(|| {
+            assert!(blocked(libc::SIGTERM) && blocked(libc::SIGPIPE));
+            assert!(
+                std::thread::spawn(|| blocked(libc::SIGPIPE))
+                    .join()
+                    .unwrap()
+            );
+        });
+        assert_eq!(blocked(libc::SIGTERM), before);
+        let unwound = std::panic::catch_unwind(|| with_signals_blocked(|| panic!("of a test")));
+        assert!(unwound.is_err());
+        assert_eq!(blocked(libc::SIGTERM), before);
+    }
+
+    #[test]
+    fn every_machine_has_a_loopback() {
+        let lo = interfaces()
+            .into_iter()
+            .find(|interface| interface.loopback)
+            .unwrap();
+        assert_eq!(lo.mac, None);
+        assert!(lo.ipv4.contains(&Ipv4Addr::LOCALHOST));
+    }
+
+    #[test]
+    fn the_guid_of_a_machine() {
+        let interface = |name: &str, mac, ipv4: &[Ipv4Addr], loopback| NetInterface {
+            name: name.to_owned(),
+            mac,
+            ipv4: ipv4.to_vec(),
+            loopback,
+        };
+        let lo = interface("lo", None, &[Ipv4Addr::LOCALHOST], true);
+        let tun = interface("tun0", None, &[Ipv4Addr::new(192, 168, 1, 8)], false);
+        let wlan = interface("awlan0", Some([1, 2, 3, 4, 5, 6]), &[], false);
+        let eth = interface("eth0", Some([9, 8, 7, 6, 5, 4]), &[], false);
+        let text = |list: &[&NetInterface]| {
+            guid_of(list.iter().map(|&i| i.clone()).collect()).map(|guid| guid.to_string())
+        };
+        assert_eq!(text(&[&lo]), None);
+        assert_eq!(
+            text(&[&lo, &tun]).unwrap(),
+            "FF:FF:FF:FF:FF:FF:FF:FD:C0:A8:01:08:00:00:00:00"
+        );
+        assert_eq!(
+            text(&[&lo, &tun, &wlan]).unwrap(),
+            "FF:FF:FF:FF:FF:FF:FF:FE:01:02:03:04:00:00:00:00"
+        );
+        assert_eq!(
+            text(&[&wlan, &eth, &lo]).unwrap(),
+            "FF:FF:FF:FF:FF:FF:FF:FE:09:08:07:06:00:00:00:00"
+        );
+    }
+
+    #[test]
+    fn the_system_log_is_no_matter() {
+        syslog(
+            Priority::Info,
+            "vscpl2drv-link",
+            "a line of a test\nand no second one",
+        );
+    }
+}
