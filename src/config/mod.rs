@@ -1,3 +1,212 @@
-//! Configuration files: from JSON with places to validated values.
+//! Configuration files: from JSON, every value with its place, to validated values.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`model`] | the values |
+//! | [`report`] | what is wrong, and where |
+//! | [`interface`] | addresses to listen on |
+//! | `node`, `object` | JSON with places; objects whose keys are taken one by one |
+//! | `driver`, `mqtt`, `users`, `daemon` | the readers of each file |
 
+mod daemon;
+mod driver;
+pub mod interface;
 pub mod model;
+mod mqtt;
+mod node;
+mod object;
+pub mod report;
+mod users;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+pub use report::{Problem, Report, Severity};
+
+use crate::auth::UserTable;
+use crate::event::Guid;
+use model::{BridgeConfig, DaemonEntry, DriverConfig};
+use node::Node;
+
+/// Files above this size are nobody's configuration.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A file that the driver does not start with. Its text has one line for each error.
+#[derive(Clone, Debug)]
+pub struct ConfigError(Report);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self
+            .0
+            .problems()
+            .iter()
+            .filter(|p| p.severity == Severity::Error);
+        let lines: Vec<String> = errors.map(Problem::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// Reads a driver file, or the text of one, which begins with `{`. With it come the warnings.
+///
+/// # Errors
+/// [`ConfigError`] has everything that keeps the driver from starting.
+pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
+    if config.trim_start().starts_with('{') {
+        let report = Report::new(Path::new("(configuration)"));
+        return finish(Some(config.to_owned()), report, driver::read);
+    }
+    load(Path::new(config), driver::read)
+}
+
+/// Reads a users file. With it come the warnings.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn load_users(path: &Path) -> Result<(UserTable, Vec<String>), ConfigError> {
+    load(path, users::read)
+}
+
+/// Finds the daemon's entry for a driver with this path and GUID: in the file that the bridge's
+/// configuration names, else in the one that the host's command line tells of.
+///
+/// # Errors
+/// [`ConfigError`] where the entry has errors, or where the file that was named has no such entry.
+pub fn find_daemon(
+    bridge: &BridgeConfig,
+    path_config: &str,
+    guid: &Guid,
+) -> Result<Option<(DaemonEntry, Vec<String>)>, ConfigError> {
+    let (files, named) = match &bridge.vscpd_config {
+        Some(file) => (vec![file.clone()], true),
+        None => {
+            let cmdline = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+            let directory = std::env::current_dir().unwrap_or_default();
+            (daemon::locate(&cmdline, &directory), false)
+        }
+    };
+    for file in files {
+        let mut report = Report::new(&file);
+        let Some(source) = read_file(&file, &mut report) else {
+            if named {
+                return Err(ConfigError(report));
+            }
+            continue;
+        };
+        // Daemons up to 14 have XML.
+        if source.trim_start().starts_with('<') && !named {
+            continue;
+        }
+        let found = Node::root(&source, &mut report)
+            .and_then(|root| daemon::entry(&root, path_config, guid, &mut report));
+        if named && found.is_none() && !report.has_errors() {
+            report.about_file(format!(
+                "bridge.vscpd-config names this file, but it has no level2 entry with path-config \
+                 {path_config} and guid {guid}"
+            ));
+        }
+        if report.has_errors() && (named || found.is_some()) {
+            return Err(ConfigError(report));
+        }
+        if let Some(entry) = found {
+            return Ok(Some((entry, report.warnings())));
+        }
+    }
+    Ok(None)
+}
+
+/// Checks a driver file, a users file or a daemon's file, and the files that it names. Changes
+/// nothing.
+#[must_use]
+pub fn check_file(path: &Path) -> Report {
+    let mut report = Report::new(path);
+    let Some(source) = read_file(path, &mut report) else {
+        return report;
+    };
+    let Some(root) = Node::root(&source, &mut report) else {
+        return report;
+    };
+    let mut quiet = Report::default();
+    let keys: Vec<String> = root
+        .members(&mut quiet)
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
+    let has = |key: &str| keys.iter().any(|known| known == key);
+    if has("drivers") {
+        let configs = daemon::path_configs(&root);
+        for (config, guid) in configs {
+            if let Some(guid) = guid {
+                daemon::entry(&root, &config, &guid, &mut report);
+            }
+            if Path::new(&config).exists() {
+                report.append(check_file(Path::new(&config)));
+            }
+        }
+    } else if has("users") && !has("interface") {
+        users::read(&root, &mut report);
+    } else if let Some(config) = driver::read(&root, &mut report)
+        && let Some(users) = config.path_users
+    {
+        let mut of_users = Report::new(&users);
+        let source = read_file(&users, &mut of_users);
+        if let Some(root) = source.as_deref().and_then(|s| Node::root(s, &mut of_users)) {
+            users::read(&root, &mut of_users);
+        }
+        report.append(of_users);
+    }
+    report
+}
+
+fn load<T>(
+    path: &Path,
+    read: impl FnOnce(&Node<'_>, &mut Report) -> Option<T>,
+) -> Result<(T, Vec<String>), ConfigError> {
+    let mut report = Report::new(path);
+    let source = read_file(path, &mut report);
+    finish(source, report, read)
+}
+
+fn finish<T>(
+    source: Option<String>,
+    mut report: Report,
+    read: impl FnOnce(&Node<'_>, &mut Report) -> Option<T>,
+) -> Result<(T, Vec<String>), ConfigError> {
+    let value = source
+        .as_deref()
+        .and_then(|source| Node::root(source, &mut report))
+        .and_then(|root| read(&root, &mut report));
+    match value {
+        Some(value) if !report.has_errors() => Ok((value, report.warnings())),
+        _ => Err(ConfigError(report)),
+    }
+}
+
+fn read_file(path: &Path, report: &mut Report) -> Option<String> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        report.about_file(format!("cannot be read: {error}"));
+        return None;
+    }
+    if bytes.len() as u64 > MOST_BYTES {
+        report.about_file(format!("is larger than {MOST_BYTES} bytes"));
+        return None;
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            report.about_file(format!("is not UTF-8: byte {at} is out of place"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

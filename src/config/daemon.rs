@@ -1,0 +1,190 @@
+//! The daemon's configuration: where it is, and the entry that is this driver's.
+
+use std::path::{Path, PathBuf};
+
+use super::model::DaemonEntry;
+use super::mqtt::{self, Origin};
+use super::node::Node;
+use super::report::Report;
+use crate::event::Guid;
+
+/// Where the daemon's file may be, best first: what its command line says, else its usual places.
+/// `cmdline` has a NUL after each word, as in `/proc/self/cmdline`.
+pub(super) fn locate(cmdline: &[u8], directory: &Path) -> Vec<PathBuf> {
+    let words: Vec<String> = cmdline
+        .split(|&byte| byte == 0)
+        .filter(|word| !word.is_empty())
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect();
+    let program = words.first().map(PathBuf::from).unwrap_or_default();
+    let program = program
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let places: &[&str] = match program {
+        "vscpd" => &["/etc/vscp/vscpd.json", "/etc/vscp/vscpd.conf"],
+        "mqttvscpd" => &["/etc/vscp/mqttvscpd.json"],
+        "vscp-link" => {
+            // `vscp-link run FILE`
+            let after = words.iter().skip_while(|word| *word != "run").skip(1);
+            let file = after.into_iter().find(|word| !word.starts_with('-'));
+            return file.map(|file| directory.join(file)).into_iter().collect();
+        }
+        // Somebody else's program: its words mean something else.
+        _ => return Vec::new(),
+    };
+    match option_c(&words[1..]) {
+        Some(file) => vec![directory.join(file)],
+        None => places.iter().map(PathBuf::from).collect(),
+    }
+}
+
+/// The value of -c among options as getopt reads them with `d:c:r:k:hgsv`.
+fn option_c(words: &[String]) -> Option<&str> {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let Some(flags) = word
+            .strip_prefix('-')
+            .filter(|flags| !flags.starts_with('-'))
+        else {
+            continue;
+        };
+        for (at, flag) in flags.char_indices() {
+            if !"dcrk".contains(flag) {
+                continue;
+            }
+            let value = match &flags[at + flag.len_utf8()..] {
+                "" => words.next().map(String::as_str),
+                attached => Some(attached),
+            };
+            if flag == 'c' {
+                return value;
+            }
+            break;
+        }
+    }
+    None
+}
+
+/// The level II entry with this path and GUID; `None` where there is none.
+pub(super) fn entry(
+    root: &Node<'_>,
+    path_config: &str,
+    guid: &Guid,
+    report: &mut Report,
+) -> Option<DaemonEntry> {
+    let file = report.file_name();
+    let top = members(root)?;
+    let server_guid = get(&top, "guid")
+        .and_then(text)
+        .and_then(|text| text.parse().ok());
+    let drivers = get(&top, "drivers").and_then(members)?;
+    let entries = quiet(|report| get(&drivers, "level2")?.list(report))?;
+    let ours: Vec<_> = entries
+        .iter()
+        .filter_map(members)
+        .filter(|entry| get(entry, "path-config").and_then(text).as_deref() == Some(path_config))
+        .collect();
+    let same_guid = |entry: &&Vec<(String, Node<'_>)>| {
+        let parsed = get(entry, "guid")
+            .and_then(text)
+            .and_then(|text| text.parse::<Guid>().ok());
+        parsed.as_ref() == Some(guid)
+    };
+    let entry = ours.iter().find(same_guid)?;
+    let mqtt = get(entry, "mqtt").filter(|node| !node.is_null());
+    Some(DaemonEntry {
+        file: PathBuf::from(&file),
+        server_guid: server_guid.filter(|guid: &Guid| !guid.is_zero()),
+        name: get(entry, "name").and_then(text).unwrap_or_default(),
+        mqtt: mqtt.and_then(|node| mqtt::read(node, Origin::Daemon(&file), report)),
+    })
+}
+
+/// The `path-config` of every enabled entry, for a check.
+pub(super) fn path_configs(root: &Node<'_>) -> Vec<(String, Option<Guid>)> {
+    let entries = || {
+        let top = members(root)?;
+        let drivers = get(&top, "drivers").and_then(members)?;
+        quiet(|report| get(&drivers, "level2")?.list(report))
+    };
+    let mut found = Vec::new();
+    for entry in entries().unwrap_or_default().iter().filter_map(members) {
+        let enabled = quiet(|report| get(&entry, "enable")?.truth(report)) == Some(true);
+        if let Some(path) = get(&entry, "path-config")
+            .and_then(text)
+            .filter(|_| enabled)
+        {
+            let guid = get(&entry, "guid")
+                .and_then(text)
+                .and_then(|text| text.parse().ok());
+            found.push((path, guid));
+        }
+    }
+    found
+}
+
+/// What is wrong with other parts of the daemon's file is the daemon's to say.
+fn quiet<T>(read: impl FnOnce(&mut Report) -> Option<T>) -> Option<T> {
+    read(&mut Report::default())
+}
+
+fn members<'a>(node: &Node<'a>) -> Option<Vec<(String, Node<'a>)>> {
+    quiet(|report| node.members(report))
+}
+
+fn get<'n, 'a>(members: &'n [(String, Node<'a>)], key: &str) -> Option<&'n Node<'a>> {
+    members
+        .iter()
+        .rev()
+        .find(|(name, _)| name == key)
+        .map(|(_, node)| node)
+}
+
+fn text(node: &Node<'_>) -> Option<String> {
+    quiet(|report| node.text(report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn located(words: &[&str]) -> Vec<String> {
+        let cmdline: String = words.iter().map(|word| format!("{word}\0")).collect();
+        let found = locate(cmdline.as_bytes(), Path::new("/var/lib/vscp"));
+        found
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect()
+    }
+
+    #[test]
+    fn command_lines() {
+        let named = ["/etc/vscp/own.json"];
+        for words in [
+            &["/usr/sbin/vscpd", "-s", "-c", "/etc/vscp/own.json"][..],
+            &["vscpd", "-sc", "/etc/vscp/own.json"],
+            &["vscpd", "-c/etc/vscp/own.json", "-s"],
+            &["vscpd", "-r", "-c", "-sgc", "/etc/vscp/own.json"],
+            &["vscpd", "-d7", "-kABC", "-c", "/etc/vscp/own.json"],
+        ] {
+            assert_eq!(located(words), named, "{words:?}");
+        }
+        assert_eq!(
+            located(&["vscpd", "-c", "own.json"]),
+            ["/var/lib/vscp/own.json"]
+        );
+        assert_eq!(
+            located(&["vscpd"]),
+            ["/etc/vscp/vscpd.json", "/etc/vscp/vscpd.conf"]
+        );
+        assert_eq!(located(&["mqttvscpd", "-s"]), ["/etc/vscp/mqttvscpd.json"]);
+        assert_eq!(
+            located(&["target/vscp-link", "run", "x.json"]),
+            ["/var/lib/vscp/x.json"]
+        );
+        assert!(located(&["vscp-link", "run"]).is_empty());
+        assert!(located(&["cc", "-c", "main.c"]).is_empty());
+        assert!(located(&[]).is_empty());
+    }
+}

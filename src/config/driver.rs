@@ -1,0 +1,423 @@
+//! The driver's own file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::model::{
+    AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LogConfig,
+    LogFile, LogLevel, LogSink, OutboxConfig, Owner,
+};
+use super::mqtt::{self, Origin};
+use super::node::Node;
+use super::object::Object;
+use super::report::Report;
+use crate::auth::Remotes;
+use crate::event::text::{self, Defaults, TextForm};
+use crate::event::{Filter, FilterPair, Guid};
+
+/// Texts that the documentation has where a value belongs.
+const PLACEHOLDERS: &[&str] = &[
+    "incoming filter on string form",
+    "incoming mask on string form",
+    "outgoing filter on string form",
+    "outgoing mask on string form",
+    "outgoing filter",
+    "none|aes128|aes192|aes256",
+    "comma separated list of rights",
+    "comma separated list of hosts. First char: '+' = allow '-' = deny",
+];
+
+/// A text, unless it is empty or one of the documentation's placeholders.
+pub(super) fn text_if_set<'a>(
+    node: Option<Node<'a>>,
+    report: &mut Report,
+) -> Option<(Node<'a>, String)> {
+    let node = node?;
+    let text = node.text(report)?;
+    let trimmed = text.trim();
+    if PLACEHOLDERS.contains(&trimmed) {
+        report.warn(
+            &node,
+            "this is the documentation's placeholder; it counts as not set",
+        );
+        return None;
+    }
+    if trimmed.is_empty() {
+        return None;
+    }
+    let trimmed = trimmed.to_owned();
+    Some((node, trimmed))
+}
+
+const QUEUE: std::ops::RangeInclusive<u64> = 1..=10_000_000;
+
+/// Reads a driver file. What is wrong is reported; with an error the values mean nothing.
+pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig> {
+    let mut object = Object::new(root, report)?;
+    let place = report.file_name();
+    let o = &mut object;
+    let abi = [
+        ("auto", AbiChoice::Auto),
+        ("classic", AbiChoice::Classic),
+        ("v2", AbiChoice::V2),
+    ];
+    let forms = [("legacy", TextForm::Legacy), ("ns", TextForm::Nanos)];
+    let config = DriverConfig {
+        abi: o.word("abi", &abi, AbiChoice::Auto, report),
+        debug: o.truth("debug", false, report),
+        write: o.truth("write", false, report),
+        interfaces: interfaces(o.take("interface"), report),
+        path_users: text_if_set(o.take("path-users"), report).map(|(_, path)| PathBuf::from(path)),
+        remotes: remotes(o.take("remotes"), report),
+        limits: limits(o, report),
+        receive_sent_events: o.truth("receive-sent-events", true, report),
+        interconnect: o.truth("interconnect", false, report),
+        event_format: o.word("event-format", &forms, TextForm::Legacy, report),
+        filter_in: FilterPair::default(),
+        filter_out: FilterPair::default(),
+        variables: variables(o.take("variables"), report),
+        logging: logging(o.take("logging"), report),
+        bridge: bridge(o.take("bridge"), report),
+        outbox: outbox(o.take("outbox"), report),
+        mqtt: o
+            .take("mqtt")
+            .and_then(|node| mqtt::read(&node, Origin::Driver(&place), report)),
+    };
+    let (filter_in, filter_out) = filters(o.take("filter"), report);
+    protection(o, report);
+    o.pass_over(&[
+        "key-file",
+        "auth-domain",
+        "file-log-path",
+        "file-log-pattern",
+        "file-log-level",
+    ]);
+    object.finish(report);
+    report.sort();
+    Some(DriverConfig {
+        filter_in,
+        filter_out,
+        ..config
+    })
+}
+
+/// Every setting that asks for protection which is not there yet.
+fn protection(object: &mut Object<'_>, report: &mut Report) {
+    let ciphers = ["none", "aes128", "aes192", "aes256"];
+    if let Some((node, cipher)) = text_if_set(object.take("encryption"), report) {
+        if !ciphers.contains(&cipher.to_ascii_lowercase().as_str()) {
+            report.error(
+                &node,
+                format!("{cipher:?} is none of {}", ciphers.join(", ")),
+            );
+        } else if cipher != "none" {
+            report.warn(
+                &node,
+                "the binary mode is not available in this version: the link is in clear text",
+            );
+        }
+    }
+    if let Some(node) = object.take("require-encryption")
+        && node.truth(report) == Some(true)
+    {
+        report.error(
+            &node,
+            "encryption is not available in this version; with this set the driver does not start",
+        );
+    }
+    let mut set = Vec::new();
+    if let Some(node) = object.take("tls") {
+        tls(&node, report, &mut set);
+    }
+    for key in SSL_KEYS {
+        if let Some(node) = object.take_alias(key) {
+            let blank = node.is_string() && node.text(report).is_some_and(|text| text.is_empty());
+            if !blank && *key == "ssl_certificate" {
+                set.push(node);
+            }
+        }
+    }
+    for node in set {
+        report.warn(
+            &node,
+            "no interface speaks TLS in this version; this has no effect on a tcp:// interface",
+        );
+    }
+}
+
+const SSL_KEYS: &[&str] = &[
+    "ssl_certificate",
+    "ssl_certificate_chain",
+    "ssl_verify_peer",
+    "ssl_ca_path",
+    "ssl_ca_file",
+    "ssl_verify_depth",
+    "ssl_default_verify_paths",
+    "ssl_cipher_list",
+    "ssl_protocol_version",
+    "ssl_short_trust",
+];
+
+/// The types of the `tls` section; those of its members that would protect go to `set`.
+fn tls<'a>(node: &Node<'a>, report: &mut Report, set: &mut Vec<Node<'a>>) {
+    let Some(mut tls) = Object::new(node, report) else {
+        return;
+    };
+    for names in [
+        &["certificate"][..],
+        &["certificate-chain", "certificate_chain"],
+        &["ca-path"],
+        &["ca-file"],
+        &["cipher-list"],
+    ] {
+        if let Some(node) = tls.take_any(names, report)
+            && node.text(report).is_some_and(|text| !text.is_empty())
+            && names[0] != "cipher-list"
+        {
+            set.push(node);
+        }
+    }
+    if let Some(node) = tls.take("verify-peer")
+        && node.truth(report) == Some(true)
+    {
+        set.push(node);
+    }
+    tls.truth("default-verify-paths", true, report);
+    tls.truth("short-trust", false, report);
+    if let Some(node) = tls.take_any(&["verify-depth", "verify_depth"], report) {
+        node.number(0, 100, report);
+    }
+    tls.number("protocol-version", 0..=4, 4, report);
+    tls.finish(report);
+}
+
+fn interfaces(node: Option<Node<'_>>, report: &mut Report) -> Vec<Interface> {
+    let mut found = Vec::new();
+    if let Some(node) = node {
+        for text in node.texts(report).unwrap_or_default() {
+            for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+                match one.parse() {
+                    Ok(interface) => found.push(interface),
+                    Err(error) => report.refuse(&node, &error),
+                }
+            }
+        }
+    }
+    if found.is_empty() {
+        let text = format!("tcp://localhost:{LINK_PORT}");
+        found.push(Interface {
+            host: InterfaceHost::Localhost,
+            port: LINK_PORT,
+            text,
+        });
+    }
+    found
+}
+
+pub(super) fn remotes(node: Option<Node<'_>>, report: &mut Report) -> Remotes {
+    let Some(node) = node else {
+        return Remotes::default();
+    };
+    let mut entries = node.texts(report).unwrap_or_default();
+    entries.retain(|entry| {
+        let placeholder = PLACEHOLDERS.contains(&entry.trim());
+        if placeholder {
+            report.warn(
+                &node,
+                "this is the documentation's placeholder; it counts as not set",
+            );
+        }
+        !placeholder
+    });
+    Remotes::parse(entries.iter().map(String::as_str)).unwrap_or_else(|error| {
+        report.refuse(&node, &error);
+        Remotes::default()
+    })
+}
+
+fn limits(o: &mut Object<'_>, report: &mut Report) -> Limits {
+    let default = Limits::default();
+    let mut count = |key, bounds, default: usize| {
+        usize::try_from(o.number(key, bounds, default as u64, report)).unwrap_or(default)
+    };
+    let max_clients = count("max-clients", 1..=65_535, default.max_clients);
+    let max_out_queue = count("max-out-queue", QUEUE, default.max_out_queue);
+    let max_in_queue = count("max-in-queue", QUEUE, default.max_in_queue);
+    let mut seconds = |key, default: Duration| {
+        Duration::from_secs(o.number(key, 1..=31_536_000, default.as_secs(), report))
+    };
+    let login_timeout = seconds("login-timeout", default.login_timeout);
+    let idle_timeout = seconds("idle-timeout", default.idle_timeout);
+    let response_timeout = match o.number("response-timeout", 0..=3_600_000, 0, report) {
+        0 => default.response_timeout,
+        millis => Duration::from_millis(millis),
+    };
+    Limits {
+        max_clients,
+        max_out_queue,
+        max_in_queue,
+        response_timeout,
+        login_timeout,
+        idle_timeout,
+    }
+}
+
+fn filters(node: Option<Node<'_>>, report: &mut Report) -> (FilterPair, FilterPair) {
+    let Some(mut o) = node.and_then(|node| Object::new(&node, report)) else {
+        return Default::default();
+    };
+    let mut half = |key| filter(o.take(key), report);
+    let incoming = FilterPair {
+        filter: half("in-filter"),
+        mask: half("in-mask"),
+    };
+    let outgoing = FilterPair {
+        filter: half("out-filter"),
+        mask: half("out-mask"),
+    };
+    o.finish(report);
+    (incoming, outgoing)
+}
+
+pub(super) fn filter(node: Option<Node<'_>>, report: &mut Report) -> Filter {
+    let Some((node, text)) = text_if_set(node, report) else {
+        return Filter::default();
+    };
+    text.parse().unwrap_or_else(|error| {
+        report.refuse(&node, &error);
+        Filter::default()
+    })
+}
+
+fn variables(node: Option<Node<'_>>, report: &mut Report) -> BTreeMap<String, String> {
+    let members = node
+        .and_then(|node| node.members(report))
+        .unwrap_or_default();
+    let mut variables = BTreeMap::new();
+    for (name, node) in members {
+        let Some(text) = node.text(report) else {
+            continue;
+        };
+        let defaults = Defaults {
+            now: 1,
+            obid: 1,
+            guid: Guid::ZERO,
+        };
+        match text::parse(&text, &defaults) {
+            Ok(_) => drop(variables.insert(name, text)),
+            Err(error) => report.refuse(&node, &error),
+        }
+    }
+    variables
+}
+
+const LEVELS: &[(&str, LogLevel)] = &[
+    ("trace", LogLevel::Trace),
+    ("debug", LogLevel::Debug),
+    ("info", LogLevel::Info),
+    ("warn", LogLevel::Warn),
+    ("warning", LogLevel::Warn),
+    ("err", LogLevel::Error),
+    ("error", LogLevel::Error),
+    ("critical", LogLevel::Critical),
+    ("off", LogLevel::Off),
+];
+
+const PATTERN: &str = "[vscpl2drv-link %c] [%^%l%$] %v";
+const LOG_FILE: &str = "/var/log/vscp/vscpl2drv-link.log";
+
+fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
+    let mut file = LogFile {
+        sink: LogSink {
+            level: LogLevel::Info,
+            pattern: PATTERN.to_owned(),
+        },
+        path: PathBuf::from(LOG_FILE),
+        max_size: 5_242_880,
+        max_files: 7,
+        required: false,
+    };
+    let Some(mut o) = node.and_then(|node| Object::new(&node, report)) else {
+        return LogConfig {
+            file: Some(file),
+            console: None,
+        };
+    };
+    let on = |o: &mut Object<'_>, names: &[&'static str], default, report: &mut Report| {
+        let node = o.take_any(names, report);
+        node.and_then(|node| node.truth(report)).unwrap_or(default)
+    };
+    let file_on = on(&mut o, &["file-enable-log", "file-enable"], true, report);
+    let console_on = on(
+        &mut o,
+        &["console-enable-log", "console-enable"],
+        false,
+        report,
+    );
+    file.sink.level = o.word("file-log-level", LEVELS, LogLevel::Info, report);
+    if let Some((_, pattern)) = text_if_set(o.take("file-pattern"), report) {
+        file.sink.pattern = pattern;
+    }
+    if let Some((_, path)) = text_if_set(o.take("file-path"), report) {
+        file.path = PathBuf::from(path);
+        file.required = true;
+    }
+    file.max_size = o.number("file-max-size", 1024..=1 << 40, file.max_size, report);
+    file.max_files = o.number("file-max-files", 0..=1000, file.max_files.into(), report) as u16;
+    let mut console = LogSink {
+        level: o.word("console-log-level", LEVELS, LogLevel::Info, report),
+        pattern: PATTERN.to_owned(),
+    };
+    if let Some((_, pattern)) = text_if_set(o.take("console-pattern"), report) {
+        console.pattern = pattern;
+    }
+    o.finish(report);
+    LogConfig {
+        file: file_on.then_some(file),
+        console: console_on.then_some(console),
+    }
+}
+
+fn bridge(node: Option<Node<'_>>, report: &mut Report) -> BridgeConfig {
+    let Some(mut o) = node.and_then(|node| Object::new(&node, report)) else {
+        return BridgeConfig::default();
+    };
+    let owners = [
+        ("auto", Owner::Auto),
+        ("driver", Owner::Driver),
+        ("host", Owner::Host),
+        ("both", Owner::Both),
+        ("off", Owner::Off),
+    ];
+    let config = BridgeConfig {
+        publish: o.word("publish", &owners, Owner::Auto, report),
+        subscribe: o.word("subscribe", &owners, Owner::Auto, report),
+        vscpd_config: text_if_set(o.take("vscpd-config"), report).map(|(_, p)| PathBuf::from(p)),
+    };
+    o.finish(report);
+    config
+}
+
+fn outbox(node: Option<Node<'_>>, report: &mut Report) -> OutboxConfig {
+    let default = OutboxConfig::default();
+    let Some(mut o) = node.and_then(|node| Object::new(&node, report)) else {
+        return default;
+    };
+    let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let (events, bytes) = (default.max_events as u64, default.max_bytes as u64);
+    let config = OutboxConfig {
+        max_events: count(o.number("max-events", 1..=100_000_000, events, report)),
+        max_bytes: count(o.number("max-bytes", 1024..=1 << 40, bytes, report)),
+    };
+    for key in ["path", "sync"] {
+        if let Some(node) = o.take_alias(key) {
+            report.error(
+                &node,
+                "an outbox on disk is not available in this version; remove it",
+            );
+        }
+    }
+    o.finish(report);
+    config
+}

@@ -1,0 +1,174 @@
+//! Addresses to listen on, as people write them.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::model::{Interface, InterfaceHost, LINK_PORT};
+
+/// Why a text is not an address to listen on.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum InterfaceError {
+    /// A protocol that is not there yet.
+    #[error(
+        "TLS (stcp://, or an s behind the port) is not available in this version; remove it to \
+         serve clear text, or put a TLS proxy in front"
+    )]
+    Tls,
+    /// A protocol that is none.
+    #[error("{0:?} is not a protocol of this interface; tcp:// was expected")]
+    Scheme(String),
+    /// A port that is none.
+    #[error("{0:?} is not a port from 0 to 65535")]
+    Port(String),
+    /// A host that is none.
+    #[error("{0:?} is not an address or a host name")]
+    Host(String),
+}
+
+/// `tcp://host:port`, `host:port`, `host`, `port`, `+port`, `[v6]:port`, `[v6]`.
+impl FromStr for Interface {
+    type Err = InterfaceError;
+
+    fn from_str(text: &str) -> Result<Self, InterfaceError> {
+        let text = text.trim();
+        let made = |host, port| Self {
+            host,
+            port,
+            text: text.to_owned(),
+        };
+        let rest = match text.split_once("://") {
+            None => text,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => rest,
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("stcp") => {
+                return Err(InterfaceError::Tls);
+            }
+            Some((scheme, _)) => {
+                return Err(InterfaceError::Scheme(crate::event::number::clip(scheme)));
+            }
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if let Some(port) = rest.strip_prefix('+') {
+            return Ok(made(InterfaceHost::All, read_port(port)?));
+        }
+        if let Some(inner) = rest.strip_prefix('[') {
+            let bad = || InterfaceError::Host(crate::event::number::clip(rest));
+            let (address, after) = inner.split_once(']').ok_or_else(bad)?;
+            let address = address.parse().map_err(|_| bad())?;
+            let port = match after.strip_prefix(':') {
+                Some(port) => read_port(port)?,
+                None if after.is_empty() => LINK_PORT,
+                None => return Err(bad()),
+            };
+            return Ok(made(
+                InterfaceHost::Address(std::net::IpAddr::V6(address)),
+                port,
+            ));
+        }
+        match rest.rsplit_once(':') {
+            Some(("" | "*", port)) => Ok(made(InterfaceHost::AllV4, read_port(port)?)),
+            Some((host, port)) => Ok(made(read_host(host)?, read_port(port)?)),
+            None if rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('.') => {
+                Ok(made(InterfaceHost::AllV4, read_port(rest)?))
+            }
+            None => Ok(made(read_host(rest)?, LINK_PORT)),
+        }
+    }
+}
+
+/// The C++ drivers' suffixes: `s` asked for TLS, `r` for nothing that matters here.
+fn read_port(text: &str) -> Result<u16, InterfaceError> {
+    let bad = || InterfaceError::Port(crate::event::number::clip(text));
+    let digits = match text.strip_suffix(['s', 'S']) {
+        Some(digits) if digits.parse::<u16>().is_ok() => return Err(InterfaceError::Tls),
+        _ => text.strip_suffix('r').unwrap_or(text),
+    };
+    if digits.starts_with('+') {
+        return Err(bad());
+    }
+    digits.parse().map_err(|_| bad())
+}
+
+fn read_host(text: &str) -> Result<InterfaceHost, InterfaceError> {
+    if text.eq_ignore_ascii_case("localhost") {
+        return Ok(InterfaceHost::Localhost);
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(InterfaceHost::Address(address));
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let numeric = text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if text.is_empty() || text.len() > 253 || numeric || !text.chars().all(is_name) {
+        return Err(InterfaceError::Host(crate::event::number::clip(text)));
+    }
+    Ok(InterfaceHost::Name(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_spelling() {
+        use InterfaceHost::{Address, All, AllV4, Localhost, Name};
+        let v4 = || Address("127.0.0.1".parse().unwrap());
+        let v6 = || Address("::1".parse().unwrap());
+        for (text, host, port) in [
+            ("9598", AllV4, 9598),
+            ("*:9598", AllV4, 9598),
+            ("+9598", All, 9598),
+            ("tcp://9598", AllV4, 9598),
+            ("localhost:1", Localhost, 1),
+            ("tcp://localhost:9598", Localhost, 9598),
+            ("TCP://LocalHost", Localhost, 9598),
+            ("127.0.0.1:0", v4(), 0),
+            ("127.0.0.1", v4(), 9598),
+            ("127.0.0.1:77r", v4(), 77),
+            ("tcp://[::1]:5", v6(), 5),
+            ("[::1]", v6(), 9598),
+            (" vscp.example ", Name("vscp.example".to_owned()), 9598),
+        ] {
+            let found: Interface = text.parse().unwrap();
+            assert_eq!((found.host, found.port), (host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for text in ["stcp://localhost:9598", "9598s", "127.0.0.1:443s"] {
+            assert_eq!(
+                text.parse::<Interface>(),
+                Err(InterfaceError::Tls),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "tcp://",
+            "http://x:1",
+            "x:y",
+            "65536",
+            "localhost:65536",
+            "[::1",
+            "[::1]5",
+            "[x]:5",
+            "1.2.3:5",
+            "1.2.3.4.5",
+            "a b:5",
+            "::1:5:",
+            "localhost:+5",
+            "+",
+        ] {
+            assert!(text.parse::<Interface>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "\\PC*") {
+            let _ = text.parse::<Interface>();
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! An object whose keys are taken one by one; what nobody takes is unknown.
+
+use super::node::Node;
+use super::report::Report;
+
+/// The members of an object that are still to be read.
+#[derive(Debug)]
+pub(super) struct Object<'a> {
+    path: String,
+    members: Vec<(String, Option<Node<'a>>)>,
+    known: Vec<&'static str>,
+    /// Further names of keys that are known.
+    aliases: Vec<&'static str>,
+}
+
+impl<'a> Object<'a> {
+    /// Takes an object apart; `None`, and a report, where it is none.
+    pub(super) fn new(node: &Node<'a>, report: &mut Report) -> Option<Self> {
+        let mut members: Vec<(String, Option<Node<'a>>)> = Vec::new();
+        for (name, node) in node.members(report)? {
+            if let Some(before) = members.iter_mut().find(|(known, _)| *known == name) {
+                report.warn(&node, "the key stands here a second time; this one counts");
+                before.1 = Some(node);
+            } else {
+                members.push((name, Some(node)));
+            }
+        }
+        let path = node.path().to_owned();
+        Some(Self {
+            path,
+            members,
+            known: Vec::new(),
+            aliases: Vec::new(),
+        })
+    }
+
+    /// Takes a member. `null` is as good as absent.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
+        self.known.push(key);
+        self.member(key)
+    }
+
+    fn member(&mut self, key: &str) -> Option<Node<'a>> {
+        let member = self.members.iter_mut().find(|(name, _)| name == key)?;
+        member.1.take().filter(|node| !node.is_null())
+    }
+
+    /// Takes a member that is known for the sake of older files.
+    pub(super) fn take_alias(&mut self, key: &'static str) -> Option<Node<'a>> {
+        self.aliases.push(key);
+        self.member(key)
+    }
+
+    /// Takes members that are known and have no effect.
+    pub(super) fn pass_over(&mut self, keys: &[&'static str]) {
+        self.aliases.extend(keys);
+        keys.iter().for_each(|key| drop(self.member(key)));
+    }
+
+    /// Takes a member that has several names, the first one first.
+    pub(super) fn take_any(
+        &mut self,
+        keys: &[&'static str],
+        report: &mut Report,
+    ) -> Option<Node<'a>> {
+        let mut found: Option<Node<'a>> = None;
+        self.known.extend(keys.first());
+        self.aliases.extend(keys.iter().skip(1));
+        for key in keys {
+            match (self.member(key), &found) {
+                (Some(node), None) => found = Some(node),
+                (Some(node), Some(first)) => {
+                    report.warn(&node, &format!("{} says the same and counts", first.path()));
+                }
+                (None, _) => {}
+            }
+        }
+        found
+    }
+
+    pub(super) fn text(&mut self, key: &'static str, report: &mut Report) -> Option<String> {
+        self.take(key)?.text(report)
+    }
+
+    pub(super) fn truth(&mut self, key: &'static str, default: bool, report: &mut Report) -> bool {
+        self.take(key)
+            .and_then(|node| node.truth(report))
+            .unwrap_or(default)
+    }
+
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        bounds: std::ops::RangeInclusive<u64>,
+        default: u64,
+        report: &mut Report,
+    ) -> u64 {
+        let node = self.take(key);
+        node.and_then(|n| n.number(*bounds.start(), *bounds.end(), report))
+            .unwrap_or(default)
+    }
+
+    /// One of several words, in any case; an empty string is as good as absent.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        default: T,
+        report: &mut Report,
+    ) -> T {
+        let Some(node) = self.take(key) else {
+            return default;
+        };
+        let Some(text) = node.text(report) else {
+            return default;
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return default;
+        }
+        match words
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(text))
+        {
+            Some(&(_, value)) => value,
+            None => {
+                let words: Vec<&str> = words.iter().map(|&(word, _)| word).collect();
+                let found = crate::event::number::clip(text);
+                report.error(&node, format!("{found:?} is none of {}", words.join(", ")));
+                default
+            }
+        }
+    }
+
+    /// Warns of every key that nobody took.
+    pub(super) fn finish(self, report: &mut Report) {
+        for key in &self.known {
+            report.know(&self.path, key);
+        }
+        for (name, node) in &self.members {
+            let Some(node) = node else { continue };
+            if self.known.contains(&name.as_str()) || self.aliases.contains(&name.as_str()) {
+                continue;
+            }
+            let nearest = self
+                .known
+                .iter()
+                .map(|known| (distance(name, known), known))
+                .min();
+            let hint = match nearest {
+                Some((far, known)) if far <= 2.max(name.chars().count() / 3) => {
+                    format!("; did you mean \"{known}\"?")
+                }
+                _ => String::new(),
+            };
+            report.warn(
+                node,
+                &format!("the key is not known and has no effect{hint}"),
+            );
+        }
+    }
+}
+
+/// How many letters have to be put in, left out or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=a.len()).collect();
+    for (n, c) in b.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], n + 1);
+        for at in 0..a.len() {
+            let changed = diagonal + usize::from(a[at] != c);
+            diagonal = row[at + 1];
+            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row[a.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn distances() {
+        let is = super::distance;
+        assert_eq!(
+            (
+                is("interfac", "interface"),
+                is("max-clients", "max-client"),
+                is("", "abc")
+            ),
+            (1, 1, 3)
+        );
+        assert_eq!((is("kitten", "sitting"), is("same", "same")), (3, 0));
+    }
+}

@@ -1,0 +1,190 @@
+//! What is wrong with a file, and where.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::node::Node;
+
+/// A line and a column, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Line.
+    pub line: usize,
+    /// Column, in characters.
+    pub column: usize,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The driver does not start with it.
+    Error,
+    /// The driver starts, and this is not what somebody wanted.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it; `None` where it is about the file as a whole.
+    pub place: Option<Place>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// `mqtt.subscribe[0].qos`; empty for the file as a whole.
+    pub key: String,
+    /// What was expected, and what was found.
+    pub message: String,
+}
+
+/// `file:line:column: error: key: message`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(Place { line, column }) = self.place {
+            write!(f, "{line}:{column}:")?;
+        }
+        f.write_str(match self.severity {
+            Severity::Error => " error: ",
+            Severity::Warning => " warning: ",
+        })?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a file, and with the files that it names.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    file: PathBuf,
+    problems: Vec<Problem>,
+    keys: BTreeSet<String>,
+}
+
+impl Report {
+    /// Problems that are kept; a file that has more has other troubles.
+    const MOST: usize = 1000;
+
+    /// A report about a file, with nothing in it yet.
+    #[must_use]
+    pub fn new(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The file, for messages.
+    pub(super) fn file_name(&self) -> String {
+        self.file.display().to_string()
+    }
+
+    /// What is wrong, in the order in which it was found.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// True where the driver would not start.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// The warnings, as text.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let of_a_kind = self
+            .problems
+            .iter()
+            .filter(|p| p.severity == Severity::Warning);
+        of_a_kind.map(Problem::to_string).collect()
+    }
+
+    /// Every key that the objects of the file may have, by its first name: `mqtt.host`.
+    #[must_use]
+    pub fn known_keys(&self) -> &BTreeSet<String> {
+        &self.keys
+    }
+
+    pub(super) fn know(&mut self, path: &str, key: &str) {
+        let separator = if path.is_empty() { "" } else { "." };
+        self.keys.insert(format!("{path}{separator}{key}"));
+    }
+
+    /// Adds what another file has.
+    pub fn append(&mut self, other: Self) {
+        for problem in other.problems {
+            self.push(problem);
+        }
+    }
+
+    /// In the order in which they stand in the file.
+    pub(super) fn sort(&mut self) {
+        self.problems
+            .sort_by_key(|problem| problem.place.map(|place| (place.line, place.column)));
+    }
+
+    /// Something is wrong with the file as a whole.
+    pub(super) fn about_file(&mut self, message: String) {
+        self.add(None, Severity::Error, "", message);
+    }
+
+    pub(super) fn error_at(&mut self, place: Place, key: &str, message: String) {
+        self.add(Some(place), Severity::Error, key, message);
+    }
+
+    pub(super) fn error(&mut self, node: &Node<'_>, message: impl Into<String>) {
+        self.add(
+            Some(node.place()),
+            Severity::Error,
+            node.path(),
+            message.into(),
+        );
+    }
+
+    /// An error and its causes.
+    pub(super) fn refuse(&mut self, node: &Node<'_>, error: &dyn std::error::Error) {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        self.error(node, text);
+    }
+
+    pub(super) fn warn(&mut self, node: &Node<'_>, message: &str) {
+        self.add(
+            Some(node.place()),
+            Severity::Warning,
+            node.path(),
+            message.to_owned(),
+        );
+    }
+
+    fn add(&mut self, place: Option<Place>, severity: Severity, key: &str, message: String) {
+        let (file, key) = (self.file.clone(), key.to_owned());
+        self.push(Problem {
+            file,
+            place,
+            severity,
+            key,
+            message,
+        });
+    }
+
+    fn push(&mut self, problem: Problem) {
+        if self.problems.len() < Self::MOST || problem.severity == Severity::Error {
+            self.problems.truncate(2 * Self::MOST);
+            self.problems.push(problem);
+        }
+    }
+}

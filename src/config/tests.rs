@@ -1,0 +1,357 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::model::{AbiChoice, InterfaceHost, LogLevel, Owner, ReadFormat, WriteFormat};
+use super::*;
+use crate::event::text::TextForm;
+
+/// The documentation's own examples, as people have copied them.
+const DRIVER: &str = include_str!("../../tests/documented/driver.json");
+const USERS: &str = include_str!("../../tests/documented/users.json");
+const ENTRY: &str = include_str!("../../tests/documented/entry.json");
+
+fn driver(text: &str) -> (DriverConfig, Vec<String>) {
+    load_driver(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The errors of a driver file, without the name that text has instead of a file.
+fn refused(text: &str) -> Vec<String> {
+    let error = load_driver(text).expect_err(text).to_string();
+    error
+        .lines()
+        .map(|line| line.trim_start_matches("(configuration):").to_owned())
+        .collect()
+}
+
+fn warned(text: &str) -> Vec<String> {
+    let warnings = driver(text).1;
+    warnings
+        .iter()
+        .map(|line| line.trim_start_matches("(configuration):").to_owned())
+        .collect()
+}
+
+#[test]
+fn an_empty_file_has_the_defaults() {
+    let (config, warnings) = driver("{}");
+    assert!(warnings.is_empty());
+    assert_eq!(config.interfaces[0].host, InterfaceHost::Localhost);
+    assert_eq!(config.interfaces[0].port, 9598);
+    assert_eq!(config.limits, model::Limits::default());
+    assert_eq!(
+        (config.abi, config.event_format),
+        (AbiChoice::Auto, TextForm::Legacy)
+    );
+    assert!(config.receive_sent_events && !config.interconnect && config.mqtt.is_none());
+    assert_eq!(config.bridge.publish, Owner::Auto);
+    assert_eq!(config.outbox.max_events, 100_000);
+    assert!(config.logging.console.is_none() && !config.logging.file.unwrap().required);
+}
+
+#[test]
+fn the_documented_driver_file_works_as_it_stands() {
+    let (config, warnings) = driver(DRIVER);
+    assert_eq!(config.interfaces[0].host, InterfaceHost::AllV4);
+    assert!(config.debug);
+    let file = config.logging.file.unwrap();
+    assert_eq!(
+        (file.sink.level, file.max_size),
+        (LogLevel::Debug, 5_242_880)
+    );
+    assert!(config.logging.console.is_some());
+    assert_eq!(config.filter_in, Default::default());
+    let text = warnings.join("\n");
+    assert_eq!(text.matches("placeholder").count(), 4, "{text}");
+    assert!(
+        text.contains("encryption: the binary mode is not available"),
+        "{text}"
+    );
+    assert_eq!(warnings.len(), 5, "{text}");
+}
+
+#[test]
+fn the_documented_users_log_in_as_they_stand() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("users.json");
+    std::fs::write(&path, USERS).unwrap();
+    let (users, warnings) = load_users(&path).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    for name in ["admin", "user"] {
+        let user = users.get(name).unwrap();
+        assert!(user.credential.verify(name, "secret"));
+        assert!(user.remotes.allows("127.0.0.1".parse().unwrap()));
+    }
+}
+
+#[test]
+fn the_documented_entry_is_found_and_understood() {
+    let file =
+        format!("{{\"guid\": \"::1\", \"drivers\": {{\"level1\": [], \"level2\": [{ENTRY}]}}}}");
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("vscpd.json");
+    std::fs::write(&path, file).unwrap();
+    let bridge = BridgeConfig {
+        vscpd_config: Some(path),
+        ..BridgeConfig::default()
+    };
+    let guid = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:01"
+        .parse()
+        .unwrap();
+    let found = find_daemon(&bridge, "/etc/vscp/websocksrv.json", &guid).unwrap();
+    let (entry, warnings) = found.unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!(entry.server_guid, Some("::1".parse().unwrap()));
+    let mqtt = entry.mqtt.unwrap();
+    assert_eq!((mqtt.host.as_str(), mqtt.port), ("test.mqtt.org", 1883));
+    assert!(mqtt.shared_with_daemon && !mqtt.clean_session && mqtt.nodelay);
+    assert_eq!(mqtt.keep_alive, Duration::from_secs(60));
+    assert_eq!(mqtt.will.unwrap().topic, "vscp-daemon/{{srvguid}}/will");
+    assert_eq!(mqtt.publish[0].qos, 1);
+    assert_eq!(mqtt.publish[0].format, WriteFormat::Json);
+    assert_eq!(mqtt.subscribe[0].format, ReadFormat::Auto);
+    let other = find_daemon(&bridge, "/etc/vscp/other.json", &guid).unwrap_err();
+    assert!(other.to_string().contains("no level2 entry"), "{other}");
+}
+
+#[test]
+fn errors_name_key_line_and_column() {
+    let text = "{\n  \"interface\": 5,\n\t\"debug\": \"yes\",\n  \"filter\": {\"in-mask\": \"9\"},\n  \
+                \"mqtt\": {\"subscribe\": [{\"topic\": \"a\", \"qos\": 3}]}\n}";
+    assert_eq!(
+        refused(text),
+        [
+            "2:16: error: interface: a string or a list of strings was expected, a number was found",
+            "3:11: error: debug: true or false was expected, a string was found",
+            "4:25: error: filter.in-mask: the priority of a filter or mask cannot be read: 9 is more than 7",
+            "5:48: error: mqtt.subscribe[0].qos: a whole number from 0 to 2 was expected, 3 was found",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_json() {
+    for (text, expected) in [
+        (
+            "{",
+            "1:1: error: not valid JSON: EOF while parsing an object",
+        ),
+        (
+            "{\"debug\": true,}",
+            "1:16: error: not valid JSON: key must be a string",
+        ),
+        (
+            "{\n // remark\n}",
+            "2:2: error: not valid JSON: key must be a string (JSON has no comments)",
+        ),
+    ] {
+        assert_eq!(refused(text), [expected]);
+    }
+    let missing = load_driver("/nowhere/link.json").unwrap_err().to_string();
+    assert!(
+        missing.starts_with("/nowhere/link.json: error: cannot be read:"),
+        "{missing}"
+    );
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("x.json");
+    for (bytes, expected) in [
+        (
+            &b"{\"a\": \"\xff\"}"[..],
+            "is not UTF-8: byte 7 is out of place",
+        ),
+        (b"[]", "an object was expected, a list was found"),
+        (b"", "not valid JSON"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = load_driver(path.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn unknown_keys_warn_with_the_nearest_known_one() {
+    assert_eq!(
+        warned("{\"max-client\": 5, \"zzz\": 1, \"logging\": {\"file-pat\": \"x\"}}"),
+        [
+            "1:16: warning: max-client: the key is not known and has no effect; did you mean \"max-clients\"?",
+            "1:26: warning: zzz: the key is not known and has no effect",
+            "1:53: warning: logging.file-pat: the key is not known and has no effect; did you mean \"file-path\"?",
+        ]
+    );
+    let twice = warned("{\"debug\": false, \"debug\": true}");
+    assert!(twice[0].contains("second time"), "{twice:?}");
+}
+
+#[test]
+fn what_protects_is_never_ignored() {
+    for text in [
+        "{\"interface\": \"stcp://localhost:9598\"}",
+        "{\"interface\": \"9598s\"}",
+        "{\"interface\": [\"9598\", \"stcp://x\"]}",
+        "{\"require-encryption\": true}",
+        "{\"encryption\": \"aes999\"}",
+        "{\"outbox\": {\"path\": \"/var/lib/vscp/outbox\"}}",
+        "{\"mqtt\": {\"host\": \"mqtts://x\"}}",
+        "{\"mqtt\": {\"tls\": {\"cafile\": \"/ca.pem\"}}}",
+        "{\"mqtt\": {\"cafile\": \"/ca.pem\"}}",
+        "{\"mqtt\": {\"tls\": {\"psk\": \"0011\"}}}",
+        "{\"mqtt\": {\"bind\": \"192.0.2.1\"}}",
+        "{\"mqtt\": {\"protocol-version\": 500}}",
+        "{\"mqtt\": {\"mqtt-options\": {\"protocol-version\": 310}}}",
+        "{\"mqtt\": {\"mqtt-options\": {\"tls-ocsp-required\": 1}}}",
+        "{\"mqtt\": {\"publish\": [{\"topic\": \"a\", \"format\": \"xml\"}]}}",
+        "{\"mqtt\": {\"publish\": [{\"topic\": \"a\", \"format\": 3}]}}",
+    ] {
+        let errors = refused(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+    }
+    for text in [
+        "{\"encryption\": \"aes256\"}",
+        "{\"tls\": {\"certificate\": \"/x.pem\"}}",
+        "{\"tls\": {\"verify-peer\": true}}",
+        "{\"ssl_certificate\": \"/x.pem\"}",
+        "{\"encryption\": \"none|aes128|aes192|aes256\"}",
+    ] {
+        assert_eq!(warned(text).len(), 1, "{text}");
+    }
+    assert!(warned("{\"encryption\": \"none\", \"key-file\": \"/etc/vscp/vscp.key\"}").is_empty());
+}
+
+#[test]
+fn values_out_of_bounds() {
+    for text in [
+        "{\"max-clients\": 0}",
+        "{\"max-clients\": 70000}",
+        "{\"max-out-queue\": -1}",
+        "{\"max-out-queue\": 1.5}",
+        "{\"max-in-queue\": \"5\"}",
+        "{\"event-format\": \"xml\"}",
+        "{\"abi\": \"v3\"}",
+        "{\"remotes\": [\"+nonsense\"]}",
+        "{\"variables\": {\"x\": \"0,20\"}}",
+        "{\"logging\": {\"file-log-level\": \"loud\"}}",
+        "{\"logging\": {\"file-max-size\": 0}}",
+        "{\"bridge\": {\"publish\": \"me\"}}",
+        "{\"mqtt\": {\"publish\": [{\"qos\": 1}]}}",
+        "{\"mqtt\": {\"port\": 0}}",
+        "{\"mqtt\": {\"bcleansession\": false}}",
+        "{\"mqtt\": {\"host\": \"a:b\"}}",
+        "{\"mqtt\": []}",
+    ] {
+        let errors = refused(text);
+        assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+    }
+}
+
+#[test]
+fn brokers() {
+    let at = |host: &str| {
+        let mqtt = driver(&format!("{{\"mqtt\": {{{host}}}}}")).0.mqtt.unwrap();
+        (mqtt.host, mqtt.port)
+    };
+    assert_eq!(at(""), ("localhost".to_owned(), 1883));
+    assert_eq!(
+        at("\"host\": \"mqtt://b.example:77\""),
+        ("b.example".to_owned(), 77)
+    );
+    assert_eq!(at("\"host\": \"b:77\", \"port\": 78"), ("b".to_owned(), 78));
+    assert_eq!(at("\"host\": \"::1\""), ("::1".to_owned(), 1883));
+    assert_eq!(at("\"host\": \"tcp://[::1]:5\""), ("::1".to_owned(), 5));
+    // Where the daemon looks for nested keys they are read as well.
+    let text = "{\"mqtt\": {\"delay\": 5, \"reconnect\": {\"delay-max\": 3}, \"tcp-nodelay\": 0}}";
+    let mqtt = driver(text).0.mqtt.unwrap();
+    assert_eq!(mqtt.reconnect.delay, Duration::from_secs(5));
+    assert_eq!(
+        mqtt.reconnect.delay_max,
+        Duration::from_secs(5),
+        "never below the first delay"
+    );
+    assert!(!mqtt.nodelay);
+}
+
+#[test]
+fn users_in_every_spelling() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("users.json");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        load_users(&path)
+            .map(|(users, _)| users)
+            .map_err(|error| error.to_string())
+    };
+    let md5 = "2d1e4f91dae49cd08eaba2293e422273";
+    let users = read(&format!(
+        "{{\"users\": [{{\"user\": \"admin\", \"credentials\": \"{md5}\", \"full-name\": \"x\", \
+          \"rights\": [\"send-events\", \"receive-events/test\"], \"privilege\": 4, \
+          \"allow-events\": [{{\"class\": 20, \"type\": -1, \"dir\": \"tx\", \"max-priority\": 3}}], \
+          \"remotes\": \"+127.0.0.1,-10.0.0.0/8\", \"filter\": \"0,20\", \"mask\": \"0,0xFFFF\"}}]}}"
+    ));
+    let users = users.unwrap();
+    let user = users.get("admin").unwrap();
+    assert!(user.credential.verify("admin", "secret"));
+    assert_eq!(user.rights.bits(), 0x1011_0000);
+    assert_eq!((user.privilege.level(), user.full_name.as_str()), (4, "x"));
+    assert_eq!(user.allowed.may_send(20, 5, 0), Some(3));
+    assert_eq!(user.allowed.may_send(21, 5, 0), None);
+    assert_eq!(user.filter.filter.class, 20);
+    for (text, expected) in [
+        ("{}", "there is no list \"users\""),
+        ("{\"users\": {}}", "a list was expected"),
+        ("{\"users\": [{\"name\": \"x\"}]}", "needs a password"),
+        ("{\"users\": [{\"password\": \"MD5\"}]}", "needs a name"),
+        (
+            "{\"users\": [{\"name\": \"x\", \"password\": \"zz\"}]}",
+            "users[0].password",
+        ),
+        (
+            "{\"users\": [{\"name\": \"x\", \"password\": \"MD5\", \"rights\": \"boss\"}]}",
+            "boss",
+        ),
+        (
+            "{\"users\": [{\"name\": \"x\", \"password\": \"MD5\"}, {\"name\": \"x\", \"password\": \"MD5\"}]}",
+            "two users",
+        ),
+        (
+            "{\"users\": [{\"name\": \"x\", \"password\": \"MD5\", \"remotes\": [\"x\"]}]}",
+            "remotes",
+        ),
+        (
+            "{\"users\": [{\"name\": \"x\", \"password\": \"MD5\", \"privilege\": 16}]}",
+            "0 to 15",
+        ),
+    ] {
+        let error = read(&text.replace("MD5", md5)).expect_err(text);
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(
+            !error.contains("zz"),
+            "a password has no place in a message"
+        );
+    }
+    let number =
+        format!("{{\"users\": [{{\"name\": \"x\", \"password\": \"{md5}\", \"rights\": 65536}}]}}");
+    assert_eq!(
+        read(&number).unwrap().get("x").unwrap().rights.bits(),
+        0x10000
+    );
+}
+
+#[test]
+fn a_password_is_never_shown() {
+    let (config, _) = driver("{\"mqtt\": {\"user\": \"u\", \"password\": \"hunter2\"}}");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert!(!refused("{\"mqtt\": {\"password\": [\"hunter2\"]}}")[0].contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        let _ = load_driver(&format!("{{{text}"));
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(text in "[\\[\\]{}:,\"0-9a-z -]{0,100}") {
+        for key in ["interface", "mqtt", "logging", "filter", "outbox", "tls", "variables"] {
+            let _ = load_driver(&format!("{{\"{key}\": {text}}}"));
+        }
+    }
+}
