@@ -19,6 +19,7 @@
 //! | [`catalog`] | names of classes, types and units, and what a measurement means; pure |
 //! | [`auth`] | users, rights, remotes, passwords; pure |
 //! | [`config`] | JSON files to validated values, every problem with its place |
+//! | [`wire`] | lines, the link protocol's dialogue, topics and payloads; pure |
 //! | [`hub`] | the router between client channels and uplinks |
 //!
 //! An event from a client: [`link`] reads a line, [`wire::link::Session`] makes an
@@ -33,3 +34,4 @@ pub mod event;
 pub mod hub;
 pub mod log;
 pub mod os;
+pub mod wire;

@@ -1,0 +1,15 @@
+//! The tcp/ip link protocol, without any I/O (VSCP specification, "tcp/ip link protocol").
+//!
+//! | module | what |
+//! |---|---|
+//! | [`command`] | the table of commands: names, access, help; a line to its command |
+//! | [`reply`] | every text that the server says |
+//! | [`session`] | one client's dialogue: a line in, a reply or a [`Request`] out |
+//! | [`history`] | what `+` repeats |
+
+pub mod command;
+pub mod history;
+pub mod reply;
+pub mod session;
+
+pub use session::{Identity, Request, Session};

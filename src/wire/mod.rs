@@ -1,0 +1,6 @@
+//! Wire formats: bytes and values in, values and bytes out. No sockets, no clock.
+
+pub mod line;
+pub mod link;
+pub mod payload;
+pub mod topic;
