@@ -1,7 +1,308 @@
 //! The router between client channels and uplinks.
+//!
+//! Two one-way valves keep loops and doubles out: a client's event goes to uplinks (and to other
+//! clients only by way of an uplink, or with `interconnect`), an uplink's event goes to clients
+//! and never to an uplink. Nothing here waits: queues are bounded, and what has no room is
+//! refused (towards uplinks) or dropped and counted (towards clients).
 
+mod channel;
+mod echo;
+mod queue;
 mod shared;
+mod sink;
 mod uplink;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use thiserror::Error;
+
+pub use channel::{Channel, Counters};
+pub use queue::Queue;
 pub use shared::SharedEvent;
+pub use sink::Downlink;
 pub use uplink::{Uplink, UplinkStatus};
+
+use crate::auth::User;
+use crate::event::{Event, FilterPair, Guid};
+use crate::wire::link::reply::LastError;
+
+/// How a hub routes.
+#[derive(Clone, Debug)]
+pub struct HubSettings {
+    /// The driver's GUID; channels get theirs from it.
+    pub guid: Guid,
+    /// Events that may wait for one client.
+    pub max_out_queue: usize,
+    /// False hides an event from the client that sent it.
+    pub receive_sent_events: bool,
+    /// True hands a client's event to the other clients at once.
+    pub interconnect: bool,
+    /// What comes from uplinks to clients.
+    pub filter_in: FilterPair,
+    /// What goes from clients to uplinks.
+    pub filter_out: FilterPair,
+}
+
+/// Who attaches.
+#[derive(Debug)]
+pub struct Client {
+    /// The user that logged in.
+    pub user: Arc<User>,
+    /// The address that it came from.
+    pub peer: String,
+    /// Nanoseconds since 1970.
+    pub now: u64,
+}
+
+/// Why an event was not taken.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum SubmitError {
+    /// An uplink, or the channel that the event is addressed to, has no room.
+    #[error("no room for the event")]
+    Full,
+}
+
+/// No id is left for another channel.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("all 65535 channel ids are taken")]
+pub struct NoChannel;
+
+/// What went through the hub.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Events that clients sent and uplinks took.
+    pub submitted: AtomicU64,
+    /// Events of clients that found no room.
+    pub refused: AtomicU64,
+    /// Events of clients that `filter.out-…` kept back.
+    pub filtered: AtomicU64,
+    /// Events that uplinks brought.
+    pub delivered: AtomicU64,
+    /// Copies dropped because a client's queue was full.
+    pub dropped: AtomicU64,
+    /// Messages of uplinks that are no events.
+    pub malformed: AtomicU64,
+}
+
+/// The router. One per driver.
+#[derive(Debug)]
+pub struct Hub {
+    settings: HubSettings,
+    channels: RwLock<Arc<Vec<Arc<Channel>>>>,
+    uplinks: RwLock<Arc<Vec<Arc<dyn Uplink>>>>,
+    echoes: Mutex<echo::Echoes>,
+    totals: Totals,
+    born: Instant,
+}
+
+impl Hub {
+    /// A hub with no channel and no uplink.
+    #[must_use]
+    pub fn new(settings: HubSettings) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            channels: RwLock::default(),
+            uplinks: RwLock::default(),
+            echoes: Mutex::default(),
+            totals: Totals::default(),
+            born: Instant::now(),
+        })
+    }
+
+    /// What went through.
+    #[must_use]
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Adds a way out.
+    pub fn add_uplink(&self, uplink: Arc<dyn Uplink>) {
+        let mut uplinks = self.uplinks.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut uplinks).push(uplink);
+    }
+
+    /// The ways out.
+    #[must_use]
+    pub fn uplinks(&self) -> Arc<Vec<Arc<dyn Uplink>>> {
+        Arc::clone(&self.uplinks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The channels, in the order of their ids.
+    #[must_use]
+    pub fn channels(&self) -> Arc<Vec<Arc<Channel>>> {
+        Arc::clone(&self.channels.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a channel with the lowest free id, from 1.
+    ///
+    /// # Errors
+    /// [`NoChannel`] where all ids are taken.
+    pub fn attach(&self, client: Client) -> Result<Arc<Channel>, NoChannel> {
+        let mut channels = self
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // The list is in the order of ids: the first gap is where id and place part.
+        let at = channels
+            .iter()
+            .zip(1_u16..)
+            .position(|(channel, id)| channel.id() != id)
+            .unwrap_or(channels.len());
+        let id = u16::try_from(at + 1).map_err(|_| NoChannel)?;
+        let guid = self.settings.guid.channel(id);
+        let channel = Arc::new(Channel::new(id, guid, client, self.settings.max_out_queue));
+        Arc::make_mut(&mut channels).insert(at, Arc::clone(&channel));
+        Ok(channel)
+    }
+
+    /// Takes a channel away; what waits for it goes with it.
+    pub fn detach(&self, id: u16) {
+        let mut channels = self
+            .channels
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut channels).retain(|channel| channel.id() != id);
+    }
+
+    /// Takes a client's event: all uplinks have it, or none.
+    ///
+    /// # Errors
+    /// [`SubmitError::Full`] where one that must have it has no room.
+    pub fn submit(&self, channel: &Channel, event: Event) -> Result<(), SubmitError> {
+        let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
+        let event = SharedEvent::new(event, Some(channel.id()));
+        let taken = match addressed {
+            Some(target) => self.hand_over(&target, &event),
+            None => self.to_uplinks(&event),
+        };
+        if !taken {
+            self.totals.refused.fetch_add(1, Ordering::Relaxed);
+            *channel.last_error() = LastError {
+                code: channel::code::TRANSMIT_FULL,
+                subcode: self.totals.refused.load(Ordering::Relaxed),
+                text: "event refused: no room on its way out".to_owned(),
+            };
+            return Err(SubmitError::Full);
+        }
+        channel.received(event.event());
+        self.totals.submitted.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn to_uplinks(&self, event: &Arc<SharedEvent>) -> bool {
+        if !self.settings.filter_out.passes(event.event()) {
+            self.totals.filtered.fetch_add(1, Ordering::Relaxed);
+        } else {
+            let uplinks = self.uplinks();
+            let no_room = uplinks.iter().position(|uplink| !uplink.reserve(event));
+            if let Some(full) = no_room {
+                uplinks[..full]
+                    .iter()
+                    .for_each(|uplink| uplink.release(event));
+                return false;
+            }
+            uplinks
+                .iter()
+                .for_each(|uplink| uplink.commit(Arc::clone(event)));
+        }
+        if self.settings.interconnect {
+            self.fan_out(event, |channel| Some(channel.id()) != event.origin());
+        }
+        true
+    }
+
+    /// To the one channel that the event is addressed to.
+    fn hand_over(&self, target: &Channel, event: &Arc<SharedEvent>) -> bool {
+        if !target.wants(event.event()) {
+            return true;
+        }
+        target.offer(event)
+    }
+
+    fn owner_of(&self, interface: &Guid) -> Option<Arc<Channel>> {
+        let channels = self.channels();
+        channels
+            .iter()
+            .find(|channel| channel.guid().same_interface(interface))
+            .cloned()
+    }
+
+    fn fan_out(&self, event: &Arc<SharedEvent>, to: impl Fn(&Channel) -> bool) {
+        for channel in self.channels().iter() {
+            if to(channel) && channel.wants(event.event()) && !channel.offer(event) {
+                self.totals.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// An event that comes back carries the id of the channel that it left by. Any other obid
+    /// stays, unless it would make a channel take the event for its own.
+    fn settle_obid(&self, event: &mut Event, origin: Option<u16>) {
+        if let Some(origin) = origin {
+            event.obid = u32::from(origin);
+        } else if event.obid != 0 {
+            let channels = self.channels();
+            if channels
+                .binary_search_by_key(&event.obid, |c| u32::from(c.id()))
+                .is_ok()
+            {
+                event.obid = 0;
+            }
+        }
+    }
+
+    fn echoes(&self) -> MutexGuard<'_, echo::Echoes> {
+        self.echoes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Downlink for Hub {
+    fn deliver(&self, mut event: Event) {
+        self.totals.delivered.fetch_add(1, Ordering::Relaxed);
+        let origin = self.echoes().meet(&event, self.age());
+        if !self.settings.filter_in.passes(&event) {
+            self.totals.filtered.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.settle_obid(&mut event, origin);
+        let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
+        let event = SharedEvent::new(event, origin);
+        if let Some(target) = addressed {
+            if !self.hand_over(&target, &event) {
+                self.totals.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
+        let sender_sees_it = self.settings.receive_sent_events;
+        // With `interconnect` the others have it already.
+        let others_see_it = origin.is_none() || !self.settings.interconnect;
+        self.fan_out(&event, |channel| {
+            if Some(channel.id()) == origin {
+                sender_sees_it
+            } else {
+                others_see_it
+            }
+        });
+    }
+
+    fn expect_echo(&self, event: &SharedEvent) {
+        if let Some(origin) = event.origin() {
+            let now = self.age();
+            self.echoes().expect(event.event(), origin, now);
+        }
+    }
+
+    fn malformed(&self, source: &str, why: &dyn std::fmt::Display) {
+        self.totals.malformed.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(source, "not an event, dropped: {why}");
+    }
+}
+
+#[cfg(test)]
+mod tests;

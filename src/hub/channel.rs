@@ -1,0 +1,194 @@
+//! A client channel: what the hub knows of one logged-in client.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio_util::sync::CancellationToken;
+
+use super::SharedEvent;
+use super::queue::Queue;
+use crate::auth::User;
+use crate::event::{Event, FilterPair, Guid};
+use crate::wire::link::reply::LastError;
+
+/// One attachment of a client to the hub.
+#[derive(Debug)]
+pub struct Channel {
+    id: u16,
+    user: Arc<User>,
+    peer: String,
+    started: u64,
+    guid: RwLock<Guid>,
+    filter: RwLock<FilterPair>,
+    queue: Queue,
+    counters: Counters,
+    overflowing: AtomicBool,
+    last_error: Mutex<LastError>,
+    ended: CancellationToken,
+}
+
+/// What went through a channel; received is from the client.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Events that were dropped because the queue was full.
+    pub overruns: AtomicU64,
+    /// Data bytes of events from the client.
+    pub received_bytes: AtomicU64,
+    /// Events from the client.
+    pub received: AtomicU64,
+    /// Data bytes of events to the client.
+    pub transmitted_bytes: AtomicU64,
+    /// Events to the client.
+    pub transmitted: AtomicU64,
+}
+
+/// Error codes of the driver's C interface that INFO reports.
+pub(super) mod code {
+    pub(in crate::hub) const FIFO_FULL: u32 = 9;
+    pub(in crate::hub) const TRANSMIT_FULL: u32 = 21;
+    pub(in crate::hub) const PARAMETER: u32 = 34;
+}
+
+impl Channel {
+    pub(super) fn new(id: u16, guid: Guid, who: super::Client, most: usize) -> Self {
+        Self {
+            id,
+            filter: RwLock::new(who.user.filter),
+            user: who.user,
+            peer: who.peer,
+            started: who.now,
+            guid: RwLock::new(guid),
+            queue: Queue::new(most),
+            counters: Counters::default(),
+            overflowing: AtomicBool::new(false),
+            last_error: Mutex::default(),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// The channel's id, which is the obid of events that come in by it.
+    #[must_use]
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Who is logged in.
+    #[must_use]
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// Address of the client.
+    #[must_use]
+    pub fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// When the client logged in, in nanoseconds since 1970.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// The channel's GUID.
+    #[must_use]
+    pub fn guid(&self) -> Guid {
+        *self.guid.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the channel's GUID.
+    pub fn set_guid(&self, guid: Guid) {
+        *self.guid.write().unwrap_or_else(PoisonError::into_inner) = guid;
+    }
+
+    /// Sets the filter for events to the client.
+    pub fn set_filter(&self, filter: FilterPair) {
+        *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
+    }
+
+    /// The events that wait for the client.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// What went through.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Cancelled when somebody wants the client gone.
+    #[must_use]
+    pub fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+
+    /// The last error.
+    pub fn last_error(&self) -> MutexGuard<'_, LastError> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a mistake of the client.
+    pub fn mistake(&self, text: String) {
+        *self.last_error() = LastError {
+            code: code::PARAMETER,
+            subcode: 0,
+            text,
+        };
+    }
+
+    /// Counts events that have been written to the client.
+    pub fn transmitted(&self, events: &[Arc<SharedEvent>]) {
+        let bytes = events
+            .iter()
+            .map(|event| event.event().data.len() as u64)
+            .sum();
+        self.counters
+            .transmitted
+            .fetch_add(events.len() as u64, Ordering::Relaxed);
+        self.counters
+            .transmitted_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self, event: &Event) {
+        self.counters.received.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .received_bytes
+            .fetch_add(event.data.len() as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn wants(&self, event: &Event) -> bool {
+        let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
+        filter.passes(event) && self.user.may_receive(event)
+    }
+
+    /// Puts an event into the queue; false where it was dropped.
+    pub(super) fn offer(&self, event: &Arc<SharedEvent>) -> bool {
+        if self.queue.push(Arc::clone(event)) {
+            if self.overflowing.load(Ordering::Relaxed) {
+                self.overflowing.store(false, Ordering::Relaxed);
+            }
+            return true;
+        }
+        let overruns = self.counters.overruns.fetch_add(1, Ordering::Relaxed) + 1;
+        *self.last_error() = LastError {
+            code: code::FIFO_FULL,
+            subcode: overruns,
+            text: "events dropped: the client reads too slowly".to_owned(),
+        };
+        if !self.overflowing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                channel = self.id,
+                client = %self.peer,
+                user = %self.user.name,
+                overruns,
+                "the queue of a client is full, events to it are dropped"
+            );
+        }
+        false
+    }
+}

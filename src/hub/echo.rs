@@ -1,0 +1,149 @@
+//! Which events that come from an uplink are ours, come back.
+//!
+//! Neither obid nor time can tell: hosts and other servers rewrite both. So each copy that leaves
+//! towards a place it may come back from is counted under what nobody rewrites (class, type, GUID,
+//! priority and data), and each copy that comes is counted off. Two equal events count twice.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use crate::event::Event;
+
+/// The copies that are expected back, and from which channel they left.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    hasher: RandomState,
+    expected: HashMap<u64, VecDeque<Expected>>,
+    /// Every expectation in the order of its time; some have been met since.
+    order: VecDeque<(u64, u64)>,
+    serial: u64,
+}
+
+#[derive(Debug)]
+struct Expected {
+    serial: u64,
+    origin: u16,
+    until: u64,
+}
+
+impl Echoes {
+    /// How long a copy may take, in nanoseconds.
+    const PATIENCE: u64 = 10_000_000_000;
+    /// Copies that are remembered; the oldest are forgotten first.
+    const MOST: usize = 200_000;
+
+    /// One copy of this event has left channel `origin`. `now` in nanoseconds, of any epoch.
+    pub(super) fn expect(&mut self, event: &Event, origin: u16, now: u64) {
+        self.forget(now);
+        let key = self.key(event);
+        self.serial += 1;
+        let expected = Expected {
+            serial: self.serial,
+            origin,
+            until: now.saturating_add(Self::PATIENCE),
+        };
+        self.order.push_back((key, self.serial));
+        self.expected.entry(key).or_default().push_back(expected);
+    }
+
+    /// The channel that this event left, if it is a copy that was expected.
+    pub(super) fn meet(&mut self, event: &Event, now: u64) -> Option<u16> {
+        if self.expected.is_empty() {
+            return None;
+        }
+        self.forget(now);
+        let key = self.key(event);
+        let waiting = self.expected.get_mut(&key)?;
+        let met = waiting.pop_front();
+        if waiting.is_empty() {
+            self.expected.remove(&key);
+        }
+        met.map(|expected| expected.origin)
+    }
+
+    /// Drops what is too old, or too much, and what has been met.
+    fn forget(&mut self, now: u64) {
+        while let Some(&(key, serial)) = self.order.front() {
+            let crowded = self.order.len() >= Self::MOST;
+            if let Some(waiting) = self.expected.get_mut(&key)
+                && let Some(first) = waiting.front()
+                && first.serial == serial
+            {
+                if first.until > now && !crowded {
+                    return;
+                }
+                waiting.pop_front();
+                if waiting.is_empty() {
+                    self.expected.remove(&key);
+                }
+            }
+            self.order.pop_front();
+        }
+    }
+
+    fn key(&self, event: &Event) -> u64 {
+        let priority = event.head.priority();
+        self.hasher.hash_one((
+            event.class,
+            event.vscp_type,
+            event.guid,
+            priority,
+            &*event.data,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Guid;
+    use crate::event::text::{Defaults, parse};
+
+    fn event(line: &str) -> Event {
+        parse(
+            line,
+            &Defaults {
+                now: 1,
+                obid: 0,
+                guid: Guid::ZERO,
+            },
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn counts_copies() {
+        let mut echoes = Echoes::default();
+        let (sent, other) = (event("0,20,3,,,,::1,1"), event("0,20,3,,,,::1,2"));
+        echoes.expect(&sent, 7, 0);
+        echoes.expect(&sent, 8, 1);
+        assert_eq!(echoes.meet(&other, 2), None);
+        // Time stamp and obid are rewritten on the way.
+        let back = event("0,20,3,99,2001-11-02T18:00:01,5,::1,1");
+        assert_eq!(echoes.meet(&back, 2), Some(7));
+        assert_eq!(echoes.meet(&back, 2), Some(8));
+        assert_eq!(echoes.meet(&back, 2), None);
+    }
+
+    #[test]
+    fn forgets_after_ten_seconds() {
+        let mut echoes = Echoes::default();
+        let sent = event("0,20,3,,,,::1,1");
+        echoes.expect(&sent, 7, 0);
+        echoes.expect(&sent, 8, 5_000_000_000);
+        assert_eq!(echoes.meet(&sent, 10_000_000_000), Some(8));
+        assert_eq!(echoes.meet(&sent, 10_000_000_000), None);
+        assert!(echoes.expected.is_empty());
+    }
+
+    #[test]
+    fn is_bounded() {
+        let mut echoes = Echoes::default();
+        for n in 0..(Echoes::MOST + 1000) {
+            echoes.expect(&event(&format!("0,20,3,,,,::{n:08x},1")), 1, 0);
+        }
+        assert!(echoes.expected.len() <= Echoes::MOST);
+        assert!(echoes.order.len() <= Echoes::MOST);
+        assert_eq!(echoes.meet(&event("0,20,3,,,,::00000000,1"), 0), None);
+    }
+}

@@ -1,0 +1,19 @@
+//! Where uplinks' events come in.
+
+use std::fmt;
+
+use super::SharedEvent;
+use crate::event::Event;
+
+/// The hub, as an uplink sees it. None of its methods waits.
+pub trait Downlink: Send + Sync + fmt::Debug {
+    /// Hands an event to the clients.
+    fn deliver(&self, event: Event);
+
+    /// One copy of this event is about to leave towards a place that it will come back from. To
+    /// be called before it leaves, once for each copy.
+    fn expect_echo(&self, event: &SharedEvent);
+
+    /// Something came that is no event; `source` is a topic, for instance.
+    fn malformed(&self, source: &str, why: &dyn fmt::Display);
+}

@@ -1,0 +1,313 @@
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+use crate::auth::{Credential, Privilege, Remotes, Rights};
+use crate::event::text::{Defaults, TextForm, parse};
+
+const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:00";
+
+fn settings() -> HubSettings {
+    HubSettings {
+        guid: GUID.parse().unwrap(),
+        max_out_queue: 10,
+        receive_sent_events: true,
+        interconnect: false,
+        filter_in: FilterPair::default(),
+        filter_out: FilterPair::default(),
+    }
+}
+
+fn user(rights: Rights) -> Arc<User> {
+    Arc::new(User {
+        name: "somebody".to_owned(),
+        credential: "2d1e4f91dae49cd08eaba2293e422273"
+            .parse::<Credential>()
+            .unwrap(),
+        full_name: String::new(),
+        note: String::new(),
+        rights,
+        privilege: Privilege::HIGHEST,
+        remotes: Remotes::default(),
+        allowed: crate::auth::AllowedEvents::default(),
+        filter: FilterPair::default(),
+    })
+}
+
+fn client(hub: &Hub) -> Arc<Channel> {
+    let client = Client {
+        user: user(Rights::ADMIN),
+        peer: "127.0.0.1:1".to_owned(),
+        now: 1,
+    };
+    hub.attach(client).unwrap()
+}
+
+fn event(line: &str) -> Event {
+    parse(
+        line,
+        &Defaults {
+            now: 1,
+            obid: 0,
+            guid: GUID.parse().unwrap(),
+        },
+    )
+    .unwrap()
+}
+
+fn received(channel: &Channel) -> Vec<String> {
+    let mut events = Vec::new();
+    channel.queue().take(usize::MAX, &mut events);
+    events
+        .iter()
+        .map(|event| {
+            let event = event.event();
+            format!(
+                "{},{} obid {} {:?}",
+                event.class, event.vscp_type, event.obid, &*event.data
+            )
+        })
+        .collect()
+}
+
+/// An uplink with so much room.
+#[derive(Debug)]
+struct Room {
+    room: AtomicUsize,
+    taken: Mutex<Vec<Arc<SharedEvent>>>,
+}
+
+impl Room {
+    fn new(room: usize) -> Arc<Self> {
+        Arc::new(Self {
+            room: AtomicUsize::new(room),
+            taken: Mutex::default(),
+        })
+    }
+
+    fn taken(&self) -> usize {
+        self.taken.lock().unwrap().len()
+    }
+}
+
+impl Uplink for Room {
+    fn name(&self) -> &str {
+        "room"
+    }
+
+    fn reserve(&self, _event: &SharedEvent) -> bool {
+        self.room
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+            .is_ok()
+    }
+
+    fn commit(&self, event: Arc<SharedEvent>) {
+        self.taken.lock().unwrap().push(event);
+    }
+
+    fn release(&self, _event: &SharedEvent) {
+        self.room.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn status(&self) -> UplinkStatus {
+        UplinkStatus::default()
+    }
+}
+
+#[test]
+fn ids_are_the_lowest_that_are_free() {
+    let hub = Hub::new(settings());
+    let ids: Vec<u16> = (0..4).map(|_| client(&hub).id()).collect();
+    assert_eq!(ids, [1, 2, 3, 4]);
+    hub.detach(2);
+    hub.detach(3);
+    assert_eq!(client(&hub).id(), 2);
+    assert_eq!(client(&hub).id(), 3);
+    assert_eq!(client(&hub).id(), 5);
+    let guids: Vec<String> = hub
+        .channels()
+        .iter()
+        .map(|c| c.guid().to_string())
+        .collect();
+    assert_eq!(guids[4], "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:05:00:00");
+}
+
+#[test]
+fn all_uplinks_have_an_event_or_none() {
+    let hub = Hub::new(settings());
+    let (wide, narrow) = (Room::new(10), Room::new(1));
+    hub.add_uplink(Arc::clone(&wide) as _);
+    hub.add_uplink(Arc::clone(&narrow) as _);
+    let channel = client(&hub);
+    assert_eq!(hub.submit(&channel, event("0,20,3,,,,-,1")), Ok(()));
+    assert_eq!(
+        hub.submit(&channel, event("0,20,3,,,,-,2")),
+        Err(SubmitError::Full)
+    );
+    assert_eq!((wide.taken(), narrow.taken()), (1, 1));
+    assert_eq!(wide.room.load(Ordering::SeqCst), 9);
+    assert_eq!(channel.counters().received.load(Ordering::Relaxed), 1);
+    assert_eq!(channel.last_error().code, 21);
+}
+
+#[test]
+fn a_clients_event_goes_to_uplinks_only() {
+    let hub = Hub::new(settings());
+    let room = Room::new(10);
+    hub.add_uplink(Arc::clone(&room) as _);
+    let (one, two) = (client(&hub), client(&hub));
+    hub.submit(&one, event("0,20,3,,,,-,1")).unwrap();
+    assert_eq!(room.taken(), 1);
+    assert!(one.queue().is_empty() && two.queue().is_empty());
+    hub.deliver(event("0,20,4,,,,-,2"));
+    assert_eq!(room.taken(), 1, "an uplink's event goes to no uplink");
+    assert_eq!(received(&one), ["20,4 obid 0 [2]"]);
+    assert_eq!(received(&two), ["20,4 obid 0 [2]"]);
+}
+
+#[test]
+fn an_echo_carries_the_id_it_left_with_and_may_be_hidden() {
+    for shown in [true, false] {
+        let hub = Hub::new(HubSettings {
+            receive_sent_events: shown,
+            ..settings()
+        });
+        let (one, two) = (client(&hub), client(&hub));
+        let sent = SharedEvent::new(event("0,20,3,,,,-,1"), Some(two.id()));
+        hub.expect_echo(&sent);
+        hub.expect_echo(&sent);
+        for _ in 0..3 {
+            hub.deliver(event("0,20,3,77,,,-,1"));
+        }
+        assert_eq!(
+            received(&one),
+            ["20,3 obid 2 [1]", "20,3 obid 2 [1]", "20,3 obid 77 [1]"],
+            "others see every copy"
+        );
+        let mine: &[&str] = if shown {
+            &["20,3 obid 2 [1]", "20,3 obid 2 [1]", "20,3 obid 77 [1]"]
+        } else {
+            &["20,3 obid 77 [1]"]
+        };
+        assert_eq!(received(&two), mine);
+    }
+}
+
+#[test]
+fn an_obid_that_would_be_mistaken_becomes_zero() {
+    let hub = Hub::new(settings());
+    let one = client(&hub);
+    hub.deliver(event("0,20,3,1,,,-,1"));
+    hub.deliver(event("0,20,3,2,,,-,1"));
+    assert_eq!(received(&one), ["20,3 obid 0 [1]", "20,3 obid 2 [1]"]);
+}
+
+#[test]
+fn interconnect_delivers_at_once_and_only_once() {
+    let hub = Hub::new(HubSettings {
+        interconnect: true,
+        ..settings()
+    });
+    let room = Room::new(10);
+    hub.add_uplink(Arc::clone(&room) as _);
+    let (one, two) = (client(&hub), client(&hub));
+    hub.submit(&one, event("0,20,3,1,,,-,1")).unwrap();
+    assert_eq!(received(&two), ["20,3 obid 1 [1]"]);
+    assert!(one.queue().is_empty());
+    let copy = Arc::clone(&room.taken.lock().unwrap()[0]);
+    hub.expect_echo(&copy);
+    hub.deliver(event("0,20,3,,,,-,1"));
+    assert!(two.queue().is_empty(), "it was there already");
+    assert_eq!(received(&one), ["20,3 obid 1 [1]"]);
+    hub.deliver(event("0,20,3,,,,-,1"));
+    assert_eq!(
+        received(&two).len(),
+        1,
+        "an equal event of somebody else's is another event"
+    );
+}
+
+#[test]
+fn an_addressed_event_goes_to_its_channel_alone() {
+    let hub = Hub::new(settings());
+    let room = Room::new(10);
+    hub.add_uplink(Arc::clone(&room) as _);
+    let (one, two, three) = (client(&hub), client(&hub), client(&hub));
+    let to_two = "0,532,3,,,,-,255,255,255,255,255,255,255,245,2,136,136,0,0,2,9,9,1";
+    hub.submit(&one, event(to_two)).unwrap();
+    hub.deliver(event(to_two));
+    assert_eq!(received(&two).len(), 2);
+    assert!(one.queue().is_empty() && three.queue().is_empty());
+    assert_eq!(room.taken(), 0);
+    // An interface that is not ours, and a class that has none.
+    hub.submit(&one, event(&to_two.replace(",0,2,9,9", ",0,99,9,9")))
+        .unwrap();
+    hub.submit(&one, event(&to_two.replace("0,532", "0,20")))
+        .unwrap();
+    assert_eq!(room.taken(), 2);
+}
+
+#[test]
+fn a_full_queue_drops_the_newest_and_counts() {
+    let hub = Hub::new(settings());
+    let one = client(&hub);
+    for n in 0..13 {
+        hub.deliver(event(&format!("0,20,3,,,,-,{n}")));
+    }
+    assert_eq!(one.counters().overruns.load(Ordering::Relaxed), 3);
+    assert_eq!(hub.totals().dropped.load(Ordering::Relaxed), 3);
+    let error = one.last_error().clone();
+    assert_eq!((error.code, error.subcode), (9, 3));
+    let found = received(&one);
+    assert_eq!(found.len(), 10);
+    assert_eq!(found[9], "20,3 obid 0 [9]");
+    hub.deliver(event("0,20,3,,,,-,99"));
+    assert_eq!(received(&one).len(), 1);
+}
+
+#[test]
+fn filters_and_rights() {
+    let only = |class: &str| FilterPair {
+        filter: class.parse().unwrap(),
+        mask: "0,0xFFFF".parse().unwrap(),
+    };
+    let hub = Hub::new(HubSettings {
+        filter_in: only("0,20"),
+        filter_out: only("0,30"),
+        ..settings()
+    });
+    let room = Room::new(10);
+    hub.add_uplink(Arc::clone(&room) as _);
+    let one = client(&hub);
+    let deaf = hub
+        .attach(Client {
+            user: user(Rights::SEND_EVENT),
+            peer: String::new(),
+            now: 1,
+        })
+        .unwrap();
+    hub.deliver(event("0,20,3,,,,-,1"));
+    hub.deliver(event("0,21,3,,,,-,1"));
+    assert_eq!(received(&one), ["20,3 obid 0 [1]"]);
+    assert!(deaf.queue().is_empty());
+    hub.submit(&one, event("0,30,3,,,,-,1")).unwrap();
+    hub.submit(&one, event("0,31,3,,,,-,1")).unwrap();
+    assert_eq!(room.taken(), 1);
+    one.set_filter(FilterPair {
+        filter: "0,0,9".parse().unwrap(),
+        mask: "0,0,0xFFFF".parse().unwrap(),
+    });
+    hub.deliver(event("0,20,3,,,,-,1"));
+    hub.deliver(event("0,20,9,,,,-,1"));
+    assert_eq!(received(&one), ["20,9 obid 0 [1]"]);
+}
+
+#[test]
+fn one_line_for_all() {
+    let event = SharedEvent::new(event("0,20,3,,2001-11-02T18:00:01,5,-,1"), None);
+    let line = event.line(TextForm::Legacy);
+    assert_eq!(
+        &line[..],
+        format!("0,20,3,0,2001-11-02T18:00:01Z,5,{GUID},0x01\r\n").as_bytes()
+    );
+    assert_eq!(line.as_ptr(), event.line(TextForm::Legacy).as_ptr());
+}
