@@ -21,6 +21,8 @@
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`wire`] | lines, the link protocol's dialogue, topics and payloads; pure |
 //! | [`hub`] | the router between client channels and uplinks |
+//! | [`log`], [`net`], [`os`] | leaves: log files, sockets, the operating system |
+//! | [`link`] | the link server: the I/O around [`wire::link`] |
 //!
 //! An event from a client: [`link`] reads a line, [`wire::link::Session`] makes an
 //! [`event::Event`] of it, [`hub::Hub::submit`] gives it to all uplinks or to none, and the answer
@@ -32,6 +34,8 @@ pub mod catalog;
 pub mod config;
 pub mod event;
 pub mod hub;
+pub mod link;
 pub mod log;
+pub mod net;
 pub mod os;
 pub mod wire;

@@ -1,0 +1,117 @@
+//! Accepting clients.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Context, connection};
+use crate::wire::link::reply;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts clients until `stop`; their sessions end with it too, and are among `tasks`.
+pub async fn serve(
+    listener: TcpListener,
+    context: Arc<Context>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = FIRST_PAUSE;
+                admit(stream, peer, &context, &tasks, &stop);
+            }
+            Err(error) if is_of_one_client(&error) => {}
+            Err(error) => {
+                // Out of descriptors, most likely: those who are in go on, and it passes.
+                tracing::warn!("cannot accept a client, waiting {pause:?}: {error}");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+fn admit(
+    stream: TcpStream,
+    peer: SocketAddr,
+    context: &Arc<Context>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    // Replies are small and each is one write: waiting for more would only delay them.
+    if let Err(error) = stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
+        tracing::debug!(client = %peer, "the client left at once: {error}");
+        return;
+    }
+    match context.seat() {
+        Some(seat) => {
+            let session = connection::run(stream, peer, Arc::clone(context), stop.clone());
+            tasks.spawn(async move {
+                session.await;
+                drop(seat);
+            });
+        }
+        None => {
+            let most = context.limits.max_clients;
+            tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
+            let mut stream = stream;
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                let farewell = async {
+                    stream.write_all(reply::TOO_MANY.as_bytes()).await?;
+                    connection::linger(&mut stream).await
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    _ = tokio::time::timeout(connection::LINGER, farewell) => {}
+                }
+            });
+        }
+    }
+}
+
+/// Finds peers that have gone without a word, within about two minutes.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let settings = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket2::SockRef::from(stream).set_tcp_keepalive(&settings)
+}
+
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}
+
+/// Serves one client on a stream that is connected already.
+pub async fn serve_stream<S>(
+    stream: S,
+    peer: SocketAddr,
+    context: Arc<Context>,
+    stop: CancellationToken,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    connection::run(stream, peer, context, stop).await;
+}

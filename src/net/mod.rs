@@ -1,0 +1,4 @@
+//! Sockets: addresses to listen on, and names to look up.
+
+pub mod listener;
+pub mod lookup;
