@@ -23,6 +23,7 @@
 //! | [`hub`] | the router between client channels and uplinks |
 //! | [`log`], [`net`], [`os`] | leaves: log files, sockets, the operating system |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
+//! | [`mqtt`] | the bridge to a broker, and its outbox |
 //!
 //! An event from a client: [`link`] reads a line, [`wire::link::Session`] makes an
 //! [`event::Event`] of it, [`hub::Hub::submit`] gives it to all uplinks or to none, and the answer
@@ -36,6 +37,7 @@ pub mod event;
 pub mod hub;
 pub mod link;
 pub mod log;
+pub mod mqtt;
 pub mod net;
 pub mod os;
 pub mod wire;

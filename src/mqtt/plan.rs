@@ -1,0 +1,258 @@
+//! An `mqtt` section, ready to be carried out: every template read, every name checked.
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::client::{IDENTIFIERS, Options, Will};
+use crate::config::model::{MqttConfig, ReadFormat, WriteFormat};
+use crate::event::json::Generation;
+use crate::event::{Data, Event, EventTime, Guid, Head};
+use crate::wire::payload;
+use crate::wire::topic::{
+    NameError, Scope, Settings, Template, TemplateError, check_filter, check_topic,
+};
+
+/// What is known of the driver and its host.
+#[derive(Clone, Debug, Default)]
+pub struct BridgeNames {
+    /// The driver's GUID.
+    pub driver_guid: Guid,
+    /// The daemon's GUID, where there is a daemon.
+    pub server_guid: Option<Guid>,
+    /// The driver's name in the daemon.
+    pub driver_name: String,
+    /// What tells this machine from others.
+    pub machine_id: String,
+}
+
+/// Which directions the bridge carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directions {
+    /// Clients' events to the broker.
+    pub publish: bool,
+    /// Messages to the clients.
+    pub subscribe: bool,
+}
+
+/// A section that cannot be carried out.
+#[derive(Debug, Error)]
+#[error("{key}: {template:?}")]
+pub struct MqttError {
+    /// The file and the key path.
+    pub key: String,
+    /// What stands there.
+    pub template: String,
+    /// Why it cannot be.
+    #[source]
+    pub source: TemplateError,
+}
+
+/// Everything that the worker needs to know.
+pub(super) struct Plan {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) options: Options,
+    pub(super) settings: Settings,
+    pub(super) generation: Generation,
+    pub(super) publications: Vec<Outlet>,
+    pub(super) subscriptions: Vec<Inlet>,
+}
+
+/// A topic that events are published to.
+pub(super) struct Outlet {
+    pub(super) topic: Template,
+    pub(super) qos: u8,
+    pub(super) retain: bool,
+    pub(super) format: WriteFormat,
+}
+
+/// A filter that is subscribed to.
+pub(super) struct Inlet {
+    pub(super) filter: String,
+    pub(super) qos: u8,
+    pub(super) format: ReadFormat,
+}
+
+impl Plan {
+    pub(super) fn new(
+        config: &MqttConfig,
+        names: BridgeNames,
+        directions: Directions,
+        generation: Generation,
+    ) -> Result<Self, MqttError> {
+        let failed = |key: &str, template: &str| {
+            let (key, template) = (format!("{}.{key}", config.place), template.to_owned());
+            move |source: TemplateError| MqttError {
+                key,
+                template,
+                source,
+            }
+        };
+        let mut settings = Settings {
+            driver_guid: names.driver_guid,
+            server_guid: names.server_guid.unwrap_or(names.driver_guid),
+            client_id: String::new(),
+            user: config.user.clone().unwrap_or_default(),
+            host: config.host.clone(),
+            port: config.port,
+            driver_name: names.driver_name.clone(),
+            rnd: steady_random(&names),
+            escapes: config.user_escapes.clone(),
+            lenient: config.topic_compat,
+        };
+        let fixed = |template: &str, settings: &Settings| {
+            let template = Template::compile(template, settings)?;
+            Ok(template.text(&Scope {
+                settings,
+                event: None,
+                format: "",
+            }))
+        };
+        settings.client_id = client_id(config, &settings.rnd);
+        let will = match &config.will {
+            None => None,
+            Some(will) => {
+                let rendered = fixed(&will.topic, &settings).and_then(|mut topic| {
+                    if config.shared_with_daemon {
+                        // The daemon clears and sets its own will on the topic as it stands.
+                        topic.push_str("/link");
+                    }
+                    check_topic(&topic)?;
+                    Ok(topic)
+                });
+                let topic = rendered.map_err(failed("will.topic", &will.topic))?;
+                let payload = will.payload.clone();
+                Some(Will {
+                    topic,
+                    payload,
+                    qos: will.qos,
+                    retain: will.retain,
+                })
+            }
+        };
+        let mut publications = Vec::new();
+        for (at, publication) in config
+            .publish
+            .iter()
+            .enumerate()
+            .filter(|_| directions.publish)
+        {
+            let key = format!("publish[{at}].topic");
+            let topic = outlet_topic(&publication.topic, &settings)
+                .map_err(failed(&key, &publication.topic))?;
+            publications.push(Outlet {
+                topic,
+                qos: publication.qos,
+                retain: publication.retain,
+                format: publication.format,
+            });
+        }
+        let mut subscriptions = Vec::new();
+        for (at, subscription) in config
+            .subscribe
+            .iter()
+            .enumerate()
+            .filter(|_| directions.subscribe)
+        {
+            let key = format!("subscribe[{at}].topic");
+            let filter = fixed(&subscription.topic, &settings)
+                .and_then(|filter| check_filter(&filter).map(|()| filter).map_err(Into::into))
+                .map_err(failed(&key, &subscription.topic))?;
+            let (qos, format) = (subscription.qos, subscription.format);
+            subscriptions.push(Inlet {
+                filter,
+                qos,
+                format,
+            });
+        }
+        let options = Options {
+            client_id: settings.client_id.clone(),
+            login: config
+                .user
+                .clone()
+                .map(|user| (user, config.password.clone().unwrap_or_default())),
+            clean_session: config.clean_session,
+            keep_alive: config.keep_alive,
+            connect_timeout: config.connect_timeout,
+            nodelay: config.nodelay,
+            will,
+        };
+        Ok(Self {
+            host: config.host.clone(),
+            port: config.port,
+            options,
+            settings,
+            generation,
+            publications,
+            subscriptions,
+        })
+    }
+
+    /// Events that may be in flight, so that identifiers never come round to one in use.
+    pub(super) fn window(&self) -> usize {
+        const MOST: usize = 500;
+        (usize::from(IDENTIFIERS) / self.publications.len().max(1)).clamp(1, MOST)
+    }
+
+    /// A publication's topic and payload for an event.
+    pub(super) fn render(&self, outlet: &Outlet, event: &Event) -> (String, Vec<u8>) {
+        let format = payload::name(outlet.format);
+        let scope = Scope {
+            settings: &self.settings,
+            event: Some(event),
+            format,
+        };
+        let topic = outlet.topic.text(&scope);
+        let mut bytes = Vec::with_capacity(256 + 5 * event.data.len());
+        payload::write(event, outlet.format, self.generation, &mut bytes);
+        (topic, bytes)
+    }
+}
+
+/// Never the daemon's, which has the same section before it.
+fn client_id(config: &MqttConfig, rnd: &str) -> String {
+    let configured = config.client_id.replace("{{rnd}}", rnd);
+    match (configured.is_empty(), config.shared_with_daemon) {
+        (true, _) => format!("vscp-link-{rnd}"),
+        (false, true) => format!("{configured}-link"),
+        (false, false) => configured,
+    }
+}
+
+/// Sixteen digits that are the same for this driver on this machine over restarts, so that a
+/// session which the broker keeps is found again.
+fn steady_random(names: &BridgeNames) -> String {
+    let mut hash = Sha256::new();
+    hash.update(names.driver_guid.bytes());
+    hash.update(names.machine_id.as_bytes());
+    hash.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02X}"))
+        .collect()
+}
+
+/// A template that makes a topic of whatever event.
+fn outlet_topic(text: &str, settings: &Settings) -> Result<Template, TemplateError> {
+    let template = Template::compile(text, settings)?;
+    let event = Event {
+        head: Head::new(0),
+        class: 20,
+        vscp_type: 3,
+        obid: 1,
+        guid: settings.driver_guid,
+        time: EventTime::Unix { nanos: 1 },
+        data: Data::try_from(vec![0; 8]).unwrap_or_default(),
+    };
+    let topic = template.text(&Scope {
+        settings,
+        event: Some(&event),
+        format: "json",
+    });
+    match check_topic(&topic) {
+        Ok(()) => Ok(template),
+        // A topic of nothing but a value that this event lacks may be one for others.
+        Err(NameError::Empty) if !text.is_empty() => Ok(template),
+        Err(error) => Err(error.into()),
+    }
+}
