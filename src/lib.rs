@@ -24,15 +24,19 @@
 //! | [`log`], [`net`], [`os`] | leaves: log files, sockets, the operating system |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
 //! | [`mqtt`] | the bridge to a broker, and its outbox |
+//! | [`driver`] | one open driver, and the order in which it starts and stops |
+//! | [`abi`] | the C functions |
 //!
 //! An event from a client: [`link`] reads a line, [`wire::link::Session`] makes an
 //! [`event::Event`] of it, [`hub::Hub::submit`] gives it to all uplinks or to none, and the answer
 //! says which. An event from an uplink: [`hub::Downlink::deliver`] puts it into the queue of each
 //! channel that wants it, and its session writes it.
 
+pub mod abi;
 pub mod auth;
 pub mod catalog;
 pub mod config;
+pub mod driver;
 pub mod event;
 pub mod hub;
 pub mod link;

@@ -1,0 +1,489 @@
+//! Everything of a driver that runs: log, runtime, hub, link server, bridge. The only place that
+//! knows the order of start and stop.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Dispatch;
+
+use super::host::HostPort;
+use super::plan::{self, Plan, PlanError};
+use super::{Source, report, runtime};
+use crate::abi::{Layout, layout_of_host};
+use crate::auth::{RandomError, UserTable};
+use crate::config::model::{AbiChoice, DaemonEntry, DriverConfig, Interface, InterfaceHost};
+use crate::config::{self, ConfigError};
+use crate::event::{Event, Guid};
+use crate::hub::{Downlink, Hub, HubSettings, SharedEvent};
+use crate::link::{self, Context, Control, Parts};
+use crate::log::{LogError, Logger};
+use crate::mqtt::{BridgeNames, Directions, MqttBridge, MqttError};
+use crate::net::listener::{self, BindError};
+use crate::wire::link::reply::Capabilities;
+
+/// A running driver.
+pub(super) struct Engine {
+    layout: Layout,
+    hub: Arc<Hub>,
+    bridge: Option<Arc<MqttBridge>>,
+    /// True where VSCPWrite brings events to clients.
+    host_feeds: bool,
+    addresses: Vec<SocketAddr>,
+    /// Ends listeners and sessions.
+    serving: CancellationToken,
+    sessions: TaskTracker,
+    /// Ends the bridge.
+    bridging: CancellationToken,
+    bridges: TaskTracker,
+    dispatch: Dispatch,
+    owned: Mutex<Option<Owned>>,
+}
+
+/// What is taken apart at the end.
+struct Owned {
+    runtime: Runtime,
+    logger: Logger,
+}
+
+/// Why a driver does not start.
+#[derive(Debug, Error)]
+enum Cause {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("the log cannot be opened")]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("the bridge to MQTT cannot start")]
+    Mqtt(#[from] MqttError),
+    #[error("the link server cannot start")]
+    Random(#[from] RandomError),
+    #[error("the runtime cannot start")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// A start that failed, and the log to say so in.
+pub(super) struct StartError {
+    cause: Box<Cause>,
+    logger: Option<Logger>,
+}
+
+impl StartError {
+    fn new(cause: Cause, logger: Option<Logger>) -> Self {
+        Self {
+            cause: Box::new(cause),
+            logger,
+        }
+    }
+
+    /// Says why: in the driver's log where it has one, else in the system's.
+    pub(super) fn report(self) {
+        let mut text = format!("the driver does not start: {}", self.cause);
+        let mut source = std::error::Error::source(&*self.cause);
+        while let Some(error) = source {
+            let _ = fmt::Write::write_fmt(&mut text, format_args!(": {error}"));
+            source = error.source();
+        }
+        match &self.logger {
+            Some(logger) => tracing::dispatcher::with_default(&logger.dispatch(), || {
+                text.lines().for_each(|line| tracing::error!("{line}"));
+            }),
+            None => text.lines().for_each(report),
+        }
+    }
+}
+
+/// Everything that the files say.
+struct Loaded {
+    config: DriverConfig,
+    users: UserTable,
+    daemon: Option<DaemonEntry>,
+    plan: Plan,
+    warnings: Vec<String>,
+}
+
+/// An error, and the driver file where that much could be read.
+struct Unloaded {
+    cause: Cause,
+    config: Option<DriverConfig>,
+}
+
+/// True where the files are good to start with.
+pub(super) fn check(source: &Source) -> bool {
+    match load(source) {
+        Ok(_) => true,
+        Err(unloaded) => {
+            tracing::error!("the configuration has errors: {}", unloaded.cause);
+            false
+        }
+    }
+}
+
+/// Reads everything.
+fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
+    let loaded = config::load_driver(&source.config).map_err(|error| {
+        Box::new(Unloaded {
+            cause: error.into(),
+            config: None,
+        })
+    })?;
+    let (config, mut warnings) = loaded;
+    let rest = (|| {
+        let users = match &config.path_users {
+            Some(path) => {
+                let (users, more) = config::load_users(path)?;
+                warnings.extend(more);
+                users
+            }
+            None => UserTable::default(),
+        };
+        let found = config::find_daemon(&config.bridge, &source.config, &source.guid)?;
+        let (daemon, more) = found.map_or((None, Vec::new()), |(entry, more)| (Some(entry), more));
+        warnings.extend(more);
+        let plan = Plan::new(&config.bridge, config.mqtt.as_ref(), daemon.as_ref())?;
+        Ok((users, daemon, plan))
+    })();
+    match rest {
+        Ok((users, daemon, plan)) => Ok(Loaded {
+            config,
+            users,
+            daemon,
+            plan,
+            warnings,
+        }),
+        Err(cause) => Err(Box::new(Unloaded {
+            cause,
+            config: Some(config),
+        })),
+    }
+}
+
+impl Engine {
+    /// Starts everything, or nothing. `waiting` are events that an engine before this one could
+    /// not hand over.
+    pub(super) fn start(
+        source: &Source,
+        host: &Arc<HostPort>,
+        control: mpsc::Sender<Control>,
+        waiting: Vec<Arc<SharedEvent>>,
+    ) -> Result<Self, StartError> {
+        let loaded = load(source).map_err(|unloaded| {
+            let Unloaded { cause, config } = *unloaded;
+            let logger = config.and_then(|c| Logger::start(&c.logging, c.debug).ok());
+            StartError::new(cause, logger)
+        })?;
+        let logger = Logger::start(&loaded.config.logging, loaded.config.debug)
+            .map_err(|error| StartError::new(error.into(), None))?;
+        let dispatch = logger.dispatch();
+        let started = tracing::dispatcher::with_default(&dispatch, || {
+            for warning in &loaded.warnings {
+                tracing::warn!("{warning}");
+            }
+            let runtime = runtime::build(&dispatch)?;
+            let parts = runtime.block_on(start_parts(source, host, control, &loaded, waiting));
+            match parts {
+                Ok(parts) => Ok((runtime, parts)),
+                Err(cause) => {
+                    runtime.shutdown_timeout(Duration::from_secs(1));
+                    Err(cause)
+                }
+            }
+        });
+        match started {
+            Ok((runtime, parts)) => Ok(Self {
+                layout: parts.layout,
+                hub: parts.hub,
+                bridge: parts.bridge,
+                host_feeds: loaded.plan.subscribe.host,
+                addresses: parts.addresses,
+                serving: parts.serving,
+                sessions: parts.sessions,
+                bridging: parts.bridging,
+                bridges: parts.bridges,
+                dispatch,
+                owned: Mutex::new(Some(Owned { runtime, logger })),
+            }),
+            Err(cause) => Err(StartError::new(cause, Some(logger))),
+        }
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Where clients are served.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Hands an event of the host's to the clients; false where somebody else brings them.
+    pub(super) fn feed(&self, event: Event) -> bool {
+        if self.host_feeds {
+            tracing::dispatcher::with_default(&self.dispatch, || self.hub.deliver(event));
+        }
+        self.host_feeds
+    }
+
+    /// Ends listeners and sessions; the bridge goes on.
+    pub(super) fn stop_serving(&self) {
+        self.serving.cancel();
+    }
+
+    /// Ends everything, in five seconds at most with a drain of three. Gives the events that
+    /// found no way out. `ignored` events of the host's were dropped, for the record.
+    pub(super) fn stop(&self, drain: Duration, ignored: u64) -> Vec<Arc<SharedEvent>> {
+        let owned = self
+            .owned
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(Owned { runtime, logger }) = owned else {
+            return Vec::new();
+        };
+        let waiting = tracing::dispatcher::with_default(&self.dispatch, || {
+            let waiting = runtime.block_on(self.stop_parts(drain));
+            // Joins all threads; none of them blocks for long.
+            runtime.shutdown_timeout(Duration::from_millis(500));
+            self.say_farewell(waiting.len(), ignored);
+            waiting
+        });
+        drop(logger);
+        waiting
+    }
+
+    async fn stop_parts(&self, drain: Duration) -> Vec<Arc<SharedEvent>> {
+        const GRACE: Duration = Duration::from_millis(500);
+        self.serving.cancel();
+        self.sessions.close();
+        let _ = tokio::time::timeout(GRACE, self.sessions.wait()).await;
+        let mut waiting = Vec::new();
+        if let Some(bridge) = &self.bridge {
+            bridge.drain(Instant::now() + drain).await;
+            self.bridging.cancel();
+            self.bridges.close();
+            let _ = tokio::time::timeout(GRACE, self.bridges.wait()).await;
+            waiting = bridge.take_waiting();
+        }
+        waiting
+    }
+
+    fn say_farewell(&self, waiting: usize, ignored: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let totals = self.hub.totals();
+        if waiting > 0 {
+            tracing::warn!("{waiting} events had not reached the broker");
+        }
+        tracing::info!(
+            submitted = totals.submitted.load(Relaxed),
+            refused = totals.refused.load(Relaxed),
+            delivered = totals.delivered.load(Relaxed),
+            dropped = totals.dropped.load(Relaxed),
+            malformed = totals.malformed.load(Relaxed),
+            ignored,
+            "stopped"
+        );
+    }
+}
+
+/// What [`start_parts`] starts.
+struct Started {
+    layout: Layout,
+    hub: Arc<Hub>,
+    bridge: Option<Arc<MqttBridge>>,
+    addresses: Vec<SocketAddr>,
+    serving: CancellationToken,
+    sessions: TaskTracker,
+    bridging: CancellationToken,
+    bridges: TaskTracker,
+}
+
+async fn start_parts(
+    source: &Source,
+    host: &Arc<HostPort>,
+    control: mpsc::Sender<Control>,
+    loaded: &Loaded,
+    waiting: Vec<Arc<SharedEvent>>,
+) -> Result<Started, Cause> {
+    let Loaded {
+        config,
+        plan,
+        daemon,
+        ..
+    } = loaded;
+    let layout = match config.abi {
+        AbiChoice::Auto => layout_of_host(),
+        AbiChoice::Classic => Layout::Classic,
+        AbiChoice::V2 => Layout::V2,
+    };
+    let guid = settle_guid(source.guid);
+    // Everything that can fail comes before anything that is seen from outside goes on for long.
+    let mut listeners = Vec::new();
+    for interface in &config.interfaces {
+        listeners.append(&mut listener::bind(interface).await?);
+    }
+    let hub = Hub::new(HubSettings {
+        guid,
+        max_out_queue: config.limits.max_out_queue,
+        receive_sent_events: config.receive_sent_events,
+        interconnect: config.interconnect,
+        filter_in: config.filter_in,
+        filter_out: config.filter_out,
+    });
+    let (bridging, bridges) = (CancellationToken::new(), TaskTracker::new());
+    let bridge = match &plan.mqtt {
+        None => None,
+        Some(mqtt) => {
+            let names = BridgeNames {
+                driver_guid: guid,
+                server_guid: daemon.as_ref().and_then(|entry| entry.server_guid),
+                driver_name: daemon
+                    .as_ref()
+                    .map(|entry| entry.name.clone())
+                    .unwrap_or_default(),
+                machine_id: crate::os::machine_id().unwrap_or_default(),
+            };
+            let directions = Directions {
+                publish: plan.publish.driver,
+                subscribe: plan.subscribe.driver,
+            };
+            let generation = plan::generation(mqtt.generation, layout, daemon.is_some());
+            let downlink: Arc<dyn Downlink> = Arc::clone(&hub) as _;
+            let (bridge, task) = MqttBridge::start(
+                mqtt,
+                names,
+                directions,
+                config.outbox,
+                generation,
+                downlink,
+                bridging.clone(),
+            )?;
+            bridge.put_back(waiting);
+            bridges.spawn(task);
+            Some(bridge)
+        }
+    };
+    if plan.publish.host {
+        let downlink: Arc<dyn Downlink> = Arc::clone(&hub) as _;
+        host.connect(
+            Arc::downgrade(&downlink) as Weak<dyn Downlink>,
+            config.limits.max_in_queue,
+        );
+        hub.add_uplink(Arc::clone(host) as _);
+    }
+    if plan.publish.driver
+        && let Some(bridge) = &bridge
+    {
+        hub.add_uplink(Arc::clone(bridge) as _);
+    }
+    let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
+    let context = Context::new(Parts {
+        hub: Arc::clone(&hub),
+        limits: config.limits.clone(),
+        users: Arc::new(loaded.users.clone()),
+        remotes: config.remotes.clone(),
+        variables: config.variables.clone(),
+        event_format: config.event_format,
+        capabilities: capabilities(&listeners),
+        control,
+    })?;
+    tell(loaded, layout, guid);
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!("listening on {address}");
+            addresses.push(address);
+        }
+        let (sessions, serving) = (sessions.clone(), serving.clone());
+        let accept = link::server::serve(listener, Arc::clone(&context), sessions.clone(), serving);
+        sessions.spawn(accept);
+    }
+    Ok(Started {
+        layout,
+        hub,
+        bridge,
+        addresses,
+        serving,
+        sessions,
+        bridging,
+        bridges,
+    })
+}
+
+/// One line about what was started, and warnings about what is open to all.
+fn tell(loaded: &Loaded, layout: Layout, guid: Guid) {
+    let Loaded {
+        config,
+        plan,
+        users,
+        ..
+    } = loaded;
+    let carriers = |carriers: plan::Carriers| match (carriers.driver, carriers.host) {
+        (true, true) => "driver and host",
+        (true, false) => "driver",
+        (false, true) => "host",
+        (false, false) => "nobody",
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %guid,
+        abi = ?layout,
+        publish = carriers(plan.publish),
+        subscribe = carriers(plan.subscribe),
+        users = users.len(),
+        "starting"
+    );
+    if users.is_empty() {
+        tracing::warn!("path-users: there are no users, so nobody can log in");
+    }
+    let open = |address: &&Interface| {
+        !matches!(&address.host, InterfaceHost::Localhost)
+            && !matches!(&address.host, InterfaceHost::Address(a) if a.is_loopback())
+    };
+    for interface in config.interfaces.iter().filter(open) {
+        tracing::warn!(
+            interface = %interface.text,
+            "passwords and events cross the network in clear text"
+        );
+    }
+}
+
+/// The GUID of a driver that was given none (VSCP specification, "GUID assigned to the
+/// interface").
+fn settle_guid(guid: Guid) -> Guid {
+    if !guid.is_zero() {
+        return guid;
+    }
+    crate::os::machine_guid().unwrap_or_else(|| {
+        tracing::warn!("no GUID is configured and the machine has no address to make one from");
+        guid
+    })
+}
+
+fn capabilities(listeners: &[TcpListener]) -> Capabilities {
+    let addresses: Vec<SocketAddr> = listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
+        .collect();
+    let mut all = Capabilities::TCPIP.with(Capabilities::TWO_CONNECTIONS);
+    // An unspecified IPv6 address listens for IPv4 as well.
+    if addresses
+        .iter()
+        .any(|a| a.is_ipv4() || a.ip().is_unspecified())
+    {
+        all = all.with(Capabilities::IPV4);
+    }
+    if addresses.iter().any(SocketAddr::is_ipv6) {
+        all = all.with(Capabilities::IPV6);
+    }
+    all
+}

@@ -1,0 +1,238 @@
+//! One open driver: what VSCPOpen makes and VSCPClose ends.
+//!
+//! [`engine`] is everything that runs, and knows the order in which it starts and stops; [`plan`]
+//! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead.
+
+mod engine;
+mod host;
+mod plan;
+mod runtime;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::abi::Layout;
+use crate::event::{Event, Guid};
+use crate::link::Control;
+use engine::Engine;
+use host::HostPort;
+pub use host::ReadError;
+
+/// What VSCPOpen was called with.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The path of the configuration, or the configuration itself.
+    pub config: String,
+    /// The driver's GUID; all zeros lets the machine give one.
+    pub guid: Guid,
+}
+
+/// How long VSCPClose waits for events to reach a broker.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// An open driver.
+pub struct Driver {
+    shared: Arc<Shared>,
+    control: mpsc::Sender<Control>,
+    controller: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the host's threads and the driver's controller share.
+struct Shared {
+    source: Source,
+    layout: Layout,
+    host: Arc<HostPort>,
+    /// `None` once the driver is closed, and while it starts again.
+    engine: RwLock<Option<Arc<Engine>>>,
+    /// Set first of all by VSCPClose. Whoever starts an engine holds it meanwhile.
+    closing: Mutex<bool>,
+    ignored: AtomicU64,
+}
+
+impl Driver {
+    /// Reads the configuration and starts. `None` where something is wrong, and then the reason
+    /// is in the log, or, where there is none yet, in the system's.
+    #[must_use]
+    pub fn open(source: Source) -> Option<Self> {
+        // A handful of messages at a time; whoever finds it full is told so.
+        let (control, requests) = mpsc::channel(16);
+        let host = HostPort::new(0);
+        let engine = match Engine::start(&source, &host, control.clone(), Vec::new()) {
+            Ok(engine) => engine,
+            Err(error) => {
+                error.report();
+                return None;
+            }
+        };
+        let shared = Arc::new(Shared {
+            source,
+            layout: engine.layout(),
+            host,
+            engine: RwLock::new(Some(Arc::new(engine))),
+            closing: Mutex::new(false),
+            ignored: AtomicU64::new(0),
+        });
+        let controller = {
+            let (shared, control) = (Arc::clone(&shared), control.clone());
+            crate::os::with_signals_blocked(|| {
+                std::thread::Builder::new()
+                    .name("vscp-link-ctl".to_owned())
+                    .spawn(move || shared.obey(requests, &control))
+            })
+        };
+        match controller {
+            Ok(controller) => Some(Self {
+                shared,
+                control,
+                controller: Mutex::new(Some(controller)),
+            }),
+            Err(error) => {
+                report(&format!("no thread for the driver: {error}"));
+                shared.stop(Duration::ZERO);
+                None
+            }
+        }
+    }
+
+    /// The layout of the host's events.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.shared.layout
+    }
+
+    /// Where clients are served, with the ports that the system chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.shared
+            .running()
+            .map(|engine| engine.addresses().to_vec())
+            .unwrap_or_default()
+    }
+
+    /// Waits at most `timeout` for the next event from a client.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read(&self, timeout: Duration) -> Result<Event, ReadError> {
+        self.shared.host.read(timeout)
+    }
+
+    /// Hands an event of the host's to the clients, or drops it where somebody else brings them.
+    pub fn write(&self, event: Event) {
+        if !self
+            .shared
+            .running()
+            .is_some_and(|engine| engine.feed(event))
+        {
+            self.shared.ignored.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Stops serving, drains, and returns everything to the system. Later calls do nothing.
+    pub fn close(&self) {
+        *self.shared.closing() = true;
+        self.shared.host.close();
+        self.shared.stop(DRAIN);
+        // Where the controller's queue is full it looks at `closing` all the same.
+        let _ = self.control.try_send(Control::Shutdown);
+        let controller = self
+            .controller
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(controller) = controller {
+            let _ = controller.join();
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("source", &self.shared.source)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// The controller's thread: does what SHUTDOWN and RESTART ask for.
+    fn obey(&self, mut requests: mpsc::Receiver<Control>, control: &mpsc::Sender<Control>) {
+        while let Some(request) = requests.blocking_recv() {
+            if *self.closing() {
+                return;
+            }
+            match request {
+                Control::CheckRestart(answer) => {
+                    let _ = answer.send(engine::check(&self.source));
+                }
+                Control::Shutdown => {
+                    if let Some(engine) = self.running() {
+                        engine.stop_serving();
+                    }
+                }
+                Control::Restart => self.restart(control),
+            }
+        }
+    }
+
+    /// Everything anew, but for what waits: that goes along.
+    fn restart(&self, control: &mpsc::Sender<Control>) {
+        let closing = self.closing();
+        if *closing {
+            return;
+        }
+        let waiting = self.stop(Duration::ZERO);
+        match Engine::start(&self.source, &self.host, control.clone(), waiting) {
+            Ok(engine) => {
+                let mut place = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+                *place = Some(Arc::new(engine));
+            }
+            Err(error) => error.report(),
+        }
+    }
+
+    fn running(&self) -> Option<Arc<Engine>> {
+        self.engine
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Stops what runs; gives the events that found no way out.
+    fn stop(&self, drain: Duration) -> Vec<Arc<crate::hub::SharedEvent>> {
+        let engine = self
+            .engine
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(engine) = engine else {
+            return Vec::new();
+        };
+        let ignored = self.ignored.swap(0, Ordering::Relaxed);
+        engine.stop(drain, ignored)
+    }
+
+    fn closing(&self) -> MutexGuard<'_, bool> {
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says something that no log is there for yet.
+pub fn report(message: &str) {
+    crate::os::syslog(crate::os::Priority::Error, "vscpl2drv-link", message);
+}
+
+#[cfg(test)]
+mod tests;

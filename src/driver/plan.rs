@@ -1,0 +1,85 @@
+//! Who carries events in which direction, from what the configuration says.
+
+use thiserror::Error;
+
+use crate::abi::Layout;
+use crate::config::model::{BridgeConfig, DaemonEntry, GenerationChoice, MqttConfig, Owner};
+use crate::event::json::Generation;
+
+/// The outcome: each direction by the driver's own client, by the host, by both or by nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The driver's own client, where it has something to do.
+    pub(super) mqtt: Option<MqttConfig>,
+    pub(super) publish: Carriers,
+    pub(super) subscribe: Carriers,
+}
+
+/// Who carries one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Carriers {
+    pub(super) driver: bool,
+    pub(super) host: bool,
+}
+
+/// A direction that was given to a client that has nothing to go by.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(super) enum PlanError {
+    #[error("bridge.{0} asks for the driver's own MQTT client, but no mqtt section was found")]
+    NoSection(&'static str),
+    #[error("bridge.{0} asks for the driver's own MQTT client, but {1} has no topic under \"{0}\"")]
+    NoTopic(&'static str, String),
+}
+
+impl Plan {
+    /// The driver's own section goes before the daemon's.
+    pub(super) fn new(
+        bridge: &BridgeConfig,
+        own: Option<&MqttConfig>,
+        daemon: Option<&DaemonEntry>,
+    ) -> Result<Self, PlanError> {
+        let mqtt = own.or_else(|| daemon?.mqtt.as_ref());
+        let publish = carriers(bridge.publish, "publish", mqtt, |mqtt| mqtt.publish.len())?;
+        let subscribe = carriers(bridge.subscribe, "subscribe", mqtt, |mqtt| {
+            mqtt.subscribe.len()
+        })?;
+        let needed = publish.driver || subscribe.driver;
+        Ok(Self {
+            mqtt: mqtt.filter(|_| needed).cloned(),
+            publish,
+            subscribe,
+        })
+    }
+}
+
+fn carriers(
+    owner: Owner,
+    key: &'static str,
+    mqtt: Option<&MqttConfig>,
+    topics: impl Fn(&MqttConfig) -> usize,
+) -> Result<Carriers, PlanError> {
+    let possible = match mqtt {
+        None => Err(PlanError::NoSection(key)),
+        Some(mqtt) if topics(mqtt) == 0 => Err(PlanError::NoTopic(key, mqtt.place.clone())),
+        Some(_) => Ok(()),
+    };
+    let (driver, host) = match owner {
+        Owner::Auto => (possible.is_ok(), possible.is_err()),
+        Owner::Driver => (possible.map(|()| true)?, false),
+        Owner::Host => (false, true),
+        Owner::Both => (possible.map(|()| true)?, true),
+        Owner::Off => (false, false),
+    };
+    Ok(Carriers { driver, host })
+}
+
+/// The names and times that payloads are written with.
+pub(super) fn generation(choice: GenerationChoice, layout: Layout, daemon: bool) -> Generation {
+    match choice {
+        GenerationChoice::Classic => Generation::Classic,
+        GenerationChoice::V2 => Generation::V2,
+        GenerationChoice::Both => Generation::Both,
+        GenerationChoice::Auto if daemon && layout == Layout::Classic => Generation::Classic,
+        GenerationChoice::Auto => Generation::V2,
+    }
+}

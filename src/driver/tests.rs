@@ -1,0 +1,250 @@
+//! The dialogues against sessions without sockets, in no time: the clock stands still but where
+//! everybody waits.
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
+
+use super::*;
+use crate::config;
+use crate::event::text::{Defaults, TextForm, parse, write};
+use crate::hub::{Downlink, Hub, HubSettings};
+use crate::link::{Context, Parts, server};
+use crate::wire::link::reply::Capabilities;
+
+#[path = "../../tests/support/dialogue.rs"]
+#[allow(unreachable_pub)]
+mod dialogue;
+
+use dialogue::{Action, Dialogue};
+
+const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:01";
+
+struct Bench {
+    hub: Arc<Hub>,
+    host: Arc<HostPort>,
+    context: Arc<Context>,
+}
+
+impl Bench {
+    fn new(text: &str) -> Self {
+        let (config, _) = config::load_driver(text).unwrap();
+        let (users, _) = config::load_users(config.path_users.as_deref().unwrap()).unwrap();
+        let hub = Hub::new(HubSettings {
+            guid: GUID.parse().unwrap(),
+            max_out_queue: config.limits.max_out_queue,
+            receive_sent_events: config.receive_sent_events,
+            interconnect: config.interconnect,
+            filter_in: config.filter_in,
+            filter_out: config.filter_out,
+        });
+        let host = HostPort::new(config.limits.max_in_queue);
+        hub.add_uplink(Arc::clone(&host) as _);
+        let context = Context::new(Parts {
+            hub: Arc::clone(&hub),
+            limits: config.limits,
+            users: Arc::new(users),
+            remotes: config.remotes,
+            variables: config.variables,
+            event_format: config.event_format,
+            capabilities: Capabilities::TCPIP.with(Capabilities::IPV4),
+            control: mpsc::channel(1).0,
+        });
+        Self {
+            hub,
+            host,
+            context: context.unwrap(),
+        }
+    }
+
+    fn client(&self) -> BufStream<DuplexStream> {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let context = Arc::clone(&self.context);
+        let peer = ([127, 0, 0, 1], 4711).into();
+        tokio::spawn(server::serve_stream(far, peer, context, Default::default()));
+        BufStream::new(near)
+    }
+}
+
+/// The next line without its end; `None` at the end of the session.
+async fn read_line(client: &mut BufStream<DuplexStream>) -> Option<String> {
+    let mut line = Vec::new();
+    let read = client.read_until(b'\n', &mut line);
+    let patience = Duration::from_secs(30);
+    let count = tokio::time::timeout(patience, read)
+        .await
+        .expect("the server says something");
+    if count.unwrap_or(0) == 0 {
+        return None;
+    }
+    let line = String::from_utf8(line).unwrap();
+    Some(
+        line.strip_suffix("\r\n")
+            .expect("CR LF ends every line")
+            .to_owned(),
+    )
+}
+
+async fn play(dialogue: &Dialogue) {
+    let bench = Bench::new(&dialogue::config(dialogue, "0"));
+    let mut client = bench.client();
+    for step in &dialogue.steps {
+        let place = format!("{}:{}", dialogue.name, step.line);
+        match &step.action {
+            Action::Send(bytes) => {
+                client.write_all(bytes).await.expect(&place);
+                client.flush().await.expect(&place);
+            }
+            Action::Expect(pattern) => {
+                let line = read_line(&mut client).await;
+                let line = line.unwrap_or_else(|| panic!("{place}: closed, not {pattern:.60}"));
+                assert!(
+                    pattern.matches(&line),
+                    "{place}: {line:?} is not {pattern:.60}"
+                );
+            }
+            Action::ExpectEnd => assert_eq!(read_line(&mut client).await, None, "{place}"),
+            Action::HostWrites(line) => {
+                let defaults = Defaults {
+                    now: 1,
+                    obid: 0,
+                    guid: Guid::ZERO,
+                };
+                bench.hub.deliver(parse(line, &defaults).expect(&place));
+            }
+            Action::HostReads(pattern) => {
+                let event = bench.host.read(Duration::ZERO);
+                let mut line = Vec::new();
+                let event = event.unwrap_or_else(|e| panic!("{place}: no event: {e:?}"));
+                write(&event, TextForm::Legacy, &mut line);
+                let line = String::from_utf8(line).unwrap();
+                assert!(pattern.matches(&line), "{place}: {line} is not {pattern}");
+            }
+        }
+    }
+    assert_eq!(
+        bench.host.read(Duration::ZERO).err(),
+        Some(ReadError::Timeout)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn dialogues() {
+    for dialogue in dialogue::all() {
+        play(&dialogue).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_log_in_is_disconnected() {
+    let bench = Bench::new(&format!("{{\"path-users\": {:?}}}", dialogue::users()));
+    let mut client = bench.client();
+    let start = tokio::time::Instant::now();
+    for _ in 0..4 {
+        read_line(&mut client).await.unwrap();
+    }
+    // Saying something is not logging in.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    client.write_all(b"noop\r\n").await.unwrap();
+    client.flush().await.unwrap();
+    assert_eq!(read_line(&mut client).await.unwrap(), "+OK - Success.");
+    assert_eq!(read_line(&mut client).await, None, "closed without a word");
+    assert_eq!(start.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_is_disconnected_but_not_in_the_receive_loop() {
+    let users = dialogue::users();
+    let bench = Bench::new(&format!(
+        "{{\"path-users\": {users:?}, \"idle-timeout\": 100}}"
+    ));
+    let mut clients = [bench.client(), bench.client()];
+    for client in &mut clients {
+        client
+            .write_all(b"user admin\npass secret\n")
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        for _ in 0..6 {
+            read_line(client).await.unwrap();
+        }
+    }
+    let [idle, looping] = &mut clients;
+    looping.write_all(b"rcvloop\n").await.unwrap();
+    looping.flush().await.unwrap();
+    read_line(looping).await.unwrap();
+    let start = tokio::time::Instant::now();
+    let mut alive = 0;
+    while start.elapsed() < Duration::from_secs(200) {
+        assert_eq!(read_line(looping).await.unwrap(), "+OK");
+        alive += 1;
+    }
+    assert!((99..=101).contains(&alive), "{alive} in 200 s");
+    assert_eq!(read_line(idle).await, None);
+    assert_eq!(bench.hub.channels().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_failures_of_an_address_are_answered_later() {
+    let bench = Bench::new(&format!("{{\"path-users\": {:?}}}", dialogue::users()));
+    let mut waits = Vec::new();
+    for _ in 0..6 {
+        let mut client = bench.client();
+        let start = tokio::time::Instant::now();
+        client.write_all(b"user admin\npass wrong\n").await.unwrap();
+        client.flush().await.unwrap();
+        for _ in 0..5 {
+            read_line(&mut client).await.unwrap();
+        }
+        assert_eq!(
+            read_line(&mut client).await.unwrap(),
+            "-OK - Invalid username or password."
+        );
+        waits.push(start.elapsed().as_millis());
+    }
+    assert_eq!(waits, [0, 0, 500, 1000, 2000, 2000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_is_disconnected_and_hurts_nobody() {
+    let users = dialogue::users();
+    let bench = Bench::new(&format!(
+        "{{\"path-users\": {users:?}, \"max-out-queue\": 100, \"response-timeout\": 5000}}"
+    ));
+    let mut stuck = bench.client();
+    stuck
+        .write_all(b"user admin\npass secret\nrcvloop\n")
+        .await
+        .unwrap();
+    stuck.flush().await.unwrap();
+    let mut reader = bench.client();
+    reader
+        .write_all(b"user admin\npass secret\nrcvloop\n")
+        .await
+        .unwrap();
+    reader.flush().await.unwrap();
+    for client in [&mut stuck, &mut reader] {
+        for _ in 0..7 {
+            read_line(client).await.unwrap();
+        }
+    }
+    let defaults = Defaults {
+        now: 1,
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    let big = vec!["255"; 512].join(",");
+    for n in 0..1000 {
+        bench
+            .hub
+            .deliver(parse(&format!("0,20,{n},,,,-,{big}"), &defaults).unwrap());
+        loop {
+            let line = read_line(&mut reader).await.unwrap();
+            if line != "+OK" {
+                assert!(line.starts_with(&format!("0,20,{n},")), "{line:.40}");
+                break;
+            }
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(bench.hub.channels().len(), 1, "the one that reads");
+    assert!(bench.hub.totals().dropped.load(Ordering::Relaxed) > 500);
+}

@@ -1,0 +1,305 @@
+//! The driver between link clients and a real mosquitto, loaded through its C interface.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+
+use tempfile::TempDir;
+
+mod support;
+
+use support::client::Client;
+use support::dialogue;
+use support::host::{Host, Layout, compile};
+use support::mosquitto::{Mosquitto, Proxy, Subscriber, free_port, publish};
+use support::tools::wait_until;
+
+struct Bench {
+    host: Host,
+    address: SocketAddr,
+    _place: TempDir,
+}
+
+/// A driver whose clients meet by way of the broker behind `port`, with more members of its
+/// configuration and of its mqtt section.
+fn open(port: u16, members: &str, mqtt: &str) -> Bench {
+    let place = TempDir::new().unwrap();
+    let program: PathBuf = compile(Layout::V2, place.path());
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let config = format!(
+        "{{\"interface\": \"tcp://{address}\", \"abi\": \"v2\", \"path-users\": {:?}, {members} \
+          \"logging\": {{\"file-enable-log\": false, \"console-enable-log\": false}}, \
+          \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {port}, \
+             \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}}, {mqtt} }} }}",
+        dialogue::users(),
+    );
+    Bench {
+        host: Host::start(&program, &config),
+        address,
+        _place: place,
+    }
+}
+
+const TREE: &str = "\"publish\": [{\"topic\": \"vscp/{{guid}}/{{class}}/{{type}}/{{nodeid}}\", \
+                    \"qos\": 1}], \"subscribe\": [{\"topic\": \"to/clients/#\", \"qos\": 1}]";
+
+fn wait_for_broker(client: &mut Client) {
+    wait_until("the driver reaches the broker", || {
+        client.ask("info")[0].starts_with("0,")
+    });
+}
+
+#[test]
+fn an_event_goes_to_its_topic_and_a_message_to_two_clients() {
+    let broker = Mosquitto::start();
+    let mut bench = open(broker.port(), "", TREE);
+    let mut subscriber = Subscriber::start(broker.port(), "vscp/#", 1);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    client.must("send 0,20,3,,2001-11-02T18:00:01Z,817923,-,0,1,35");
+    let (topic, payload) = subscriber.message();
+    let guid = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:01:00:00";
+    assert_eq!(topic, format!("vscp/{guid}/20/3/0"));
+    // mosquitto_sub prints the payload's first line on the line that is read here.
+    assert_eq!(payload, "{");
+    let mut two = [Client::log_in(bench.address), Client::log_in(bench.address)];
+    for client in &mut two {
+        client.must("rcvloop");
+    }
+    publish(
+        broker.port(),
+        "to/clients/one",
+        "{\"head\": 96, \"class\": 10, \"type\": 6, \"guid\": \"::1\", \"data\": [1, 2], \
+          \"timestamp_ns\": \"0x0df17f2809aa8db8\"}",
+    );
+    publish(broker.port(), "to/clients/two", "not an event");
+    publish(broker.port(), "to/clients/two", "{\"class\": 99999}");
+    publish(
+        broker.port(),
+        "to/clients/two",
+        "96,20,4,0,2001-11-02T18:00:01Z,5,::2,7",
+    );
+    publish(
+        broker.port(),
+        "to/clients/two",
+        "{\"vscpHead\": 0, \"vscpClass\": 20, \"vscpType\": 5, \"vscpGuid\": \"::3\", \
+          \"vscpDateTime\": \"2001-11-02T18:00:01Z\", \"vscpTimeStamp\": 9, \"vscpData\": []}",
+    );
+    for client in &mut two {
+        let guid = "FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF";
+        let date = "2001-11-02T18:00:01Z";
+        assert_eq!(
+            client.event(),
+            format!("96,10,6,0,{date},817923,{guid}:01,0x01,0x02")
+        );
+        assert_eq!(client.event(), format!("96,20,4,0,{date},5,{guid}:02,0x07"));
+        assert_eq!(client.event(), format!("0,20,5,0,{date},9,{guid}:03"));
+    }
+    assert_eq!(
+        bench.host.ask("read 50"),
+        "code 32",
+        "the driver does the MQTT"
+    );
+    assert_eq!(
+        bench.host.ask("write 0 20 3 0 1004724001 0 1"),
+        "code 0",
+        "taken, and dropped"
+    );
+    assert_eq!(client.ask("cdta")[0], "3");
+    bench.host.end();
+}
+
+#[test]
+fn sent_events_come_back_or_not() {
+    let broker = Mosquitto::start();
+    let same = "\"publish\": [{\"topic\": \"meet\", \"qos\": 1}, {\"topic\": \"away\"}], \
+                \"subscribe\": [{\"topic\": \"meet\", \"qos\": 1}]";
+    for shown in [true, false] {
+        let members = format!("\"receive-sent-events\": {shown},");
+        let bench = open(broker.port(), &members, same);
+        let mut sender = Client::log_in(bench.address);
+        let mut other = Client::log_in(bench.address);
+        wait_for_broker(&mut sender);
+        other.must("rcvloop");
+        for n in [1, 1, 2] {
+            // An obid of the client's own makes no difference.
+            sender.must(&format!("send 0,20,3,77,,,-,{n}"));
+        }
+        for n in [1, 1, 2] {
+            let event = other.event();
+            assert!(event.starts_with("0,20,3,1,") && event.ends_with(&format!(",0x0{n}")));
+        }
+        assert_eq!(sender.ask("cdta")[0], if shown { "3" } else { "0" });
+        bench.host.end();
+    }
+}
+
+/// The number that [`flood`] put into an event, from the payload of a subscriber.
+fn number(payload: &str) -> usize {
+    let data = payload
+        .rsplit(',')
+        .take(3)
+        .map(|byte| usize::from_str_radix(byte.trim_start_matches("0x"), 16).expect("a data byte"));
+    data.enumerate()
+        .map(|(place, byte)| byte << (8 * place))
+        .sum()
+}
+
+/// One client pipelines so many numbered SENDs; all must be answered `+OK`.
+fn flood(address: SocketAddr, count: usize) -> thread::JoinHandle<()> {
+    let client = Client::log_in(address);
+    let mut writer = client.writer();
+    let reader = client.writer();
+    thread::spawn(move || {
+        for chunk in (0..count).collect::<Vec<_>>().chunks(1000) {
+            let lines: String = chunk
+                .iter()
+                .map(|n| {
+                    format!(
+                        "send 0,20,3,,,,-,{},{},{}\r\n",
+                        n >> 16,
+                        n >> 8 & 255,
+                        n & 255
+                    )
+                })
+                .collect();
+            writer.write_all(lines.as_bytes()).unwrap();
+        }
+    });
+    thread::spawn(move || {
+        let mut replies = BufReader::new(reader).lines();
+        for n in 0..count {
+            let reply = replies.next().unwrap().unwrap();
+            assert_eq!(reply, "+OK - Success.", "the answer to SEND {n}");
+        }
+        drop(client);
+    })
+}
+
+const NUMBERED: &str =
+    "\"publish\": [{\"topic\": \"numbered\", \"qos\": 1, \"format\": \"string\"}]";
+const MANY: usize = 100_000;
+
+#[test]
+fn a_hundred_thousand_pipelined_events_arrive_once_and_in_order() {
+    let broker = Mosquitto::start();
+    let bench = open(broker.port(), "", NUMBERED);
+    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let sender = flood(bench.address, MANY);
+    for n in 0..MANY {
+        assert_eq!(
+            number(&subscriber.message().1),
+            n,
+            "in order, none lost, none twice"
+        );
+    }
+    sender.join().unwrap();
+    bench.host.end();
+}
+
+#[test]
+fn nothing_is_lost_while_the_broker_goes_and_connections_break() {
+    let mut broker = Mosquitto::start();
+    let proxy = Proxy::start(broker.port());
+    let bench = open(proxy.port(), "", NUMBERED);
+    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let sender = flood(bench.address, MANY);
+    let mut seen = HashSet::new();
+    let mut last_new = None;
+    let mut breaks = 0;
+    while seen.len() < MANY {
+        let n = number(&subscriber.message().1);
+        if seen.insert(n) {
+            // What is new comes in the order in which it was sent.
+            assert!(
+                last_new.is_none_or(|last| n > last),
+                "{n} after {last_new:?}"
+            );
+            last_new = Some(n);
+        } else {
+            assert!(breaks > 0, "{n} twice without a break");
+        }
+        match seen.len() {
+            10_000 | 70_000 if breaks % 2 == 0 => {
+                assert!(proxy.cut() > 0, "there was a connection to cut");
+                breaks += 1;
+            }
+            40_000 if breaks == 1 => {
+                broker.stop();
+                broker.go();
+                breaks += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(breaks, 3);
+    sender.join().unwrap();
+    bench.host.end();
+}
+
+#[test]
+fn starts_without_a_broker_and_delivers_when_it_comes() {
+    let mut broker = Mosquitto::start();
+    broker.stop();
+    let members = "\"outbox\": {\"max-events\": 5},";
+    let bench = open(broker.port(), members, NUMBERED);
+    let mut client = Client::log_in(bench.address);
+    for n in 0..5 {
+        client.must(&format!("send 0,20,3,,,,-,0,0,{n}"));
+    }
+    assert_eq!(client.ask("send 0,20,3,,,,-,0,0,5"), ["-OK - Buffer Full"]);
+    assert!(
+        client.ask("info")[0].starts_with("1,21,"),
+        "an uplink is down"
+    );
+    assert_eq!(
+        client.ask("test").last().unwrap(),
+        "-OK - Server Internal error."
+    );
+    broker.go();
+    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    wait_for_broker(&mut client);
+    client.must("send 0,20,3,,,,-,0,0,6");
+    let mut found = Vec::new();
+    // Those of the time before may have arrived before the subscriber did.
+    while found.last() != Some(&6) {
+        found.push(number(&subscriber.message().1));
+    }
+    let expected: Vec<usize> = vec![0, 1, 2, 3, 4, 6];
+    assert!(expected.ends_with(&found), "{found:?}");
+    bench.host.end();
+}
+
+#[test]
+fn closing_drains_and_does_not_wait_for_a_broker_that_is_gone() {
+    let mut broker = Mosquitto::start();
+    let mut bench = open(broker.port(), "", NUMBERED);
+    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    for n in 0..100 {
+        client.must(&format!("send 0,20,3,,,,-,0,0,{n}"));
+    }
+    let closed = |answer: String| -> f64 {
+        answer
+            .strip_prefix("closed 0 ")
+            .expect("it closes")
+            .parse()
+            .unwrap()
+    };
+    assert!(closed(bench.host.ask("close")) < 5.0);
+    for n in 0..100 {
+        assert_eq!(number(&subscriber.message().1), n);
+    }
+    let mut bench = open(broker.port(), "", NUMBERED);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    broker.stop();
+    client.must("send 0,20,3,,,,-,0,0,1");
+    assert!(closed(bench.host.ask("close")) < 5.0);
+    assert_eq!(bench.host.ask("threads"), "threads 1");
+}

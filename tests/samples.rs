@@ -1,0 +1,76 @@
+//! Every sample configuration loads, and the full one has every key.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use vscpl2drv_link::config;
+
+mod support;
+
+use support::tools::root;
+
+#[test]
+fn every_sample_is_good() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("config-samples")).unwrap() {
+        let path = entry.unwrap().path();
+        let report = config::check_file(&path);
+        // The samples name users files where they will be installed, not where they are now.
+        let own: Vec<String> = report
+            .problems()
+            .iter()
+            .filter(|problem| problem.file == path)
+            .map(ToString::to_string)
+            .collect();
+        assert!(own.is_empty(), "{own:?}");
+        count += 1;
+    }
+    assert!(count >= 6);
+}
+
+#[test]
+fn the_full_sample_and_the_readme_have_every_key() {
+    let path = root().join("config-samples/full.json");
+    let report = config::check_file(&path);
+    let value: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let mut present = BTreeSet::new();
+    collect("", &value, &mut present);
+    let known: BTreeSet<String> = report
+        .known_keys()
+        .iter()
+        .map(|key| key.replace("[0]", "[]"))
+        .collect();
+    let missing: Vec<_> = known.difference(&present).collect();
+    assert!(missing.is_empty(), "not in full.json: {missing:?}");
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let unknown: Vec<&str> = known
+        .iter()
+        .filter_map(|key| key.rsplit('.').next())
+        .filter(|word| !readme.contains(*word))
+        // These belong to the daemon, or to versions to come, as the README says of all of them.
+        .filter(|word| !word.starts_with("tls-") && !word.starts_with("ssl-"))
+        .collect();
+    assert!(unknown.is_empty(), "not in the README: {unknown:?}");
+}
+
+fn collect(path: &str, value: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                let separator = if path.is_empty() { "" } else { "." };
+                let path = format!("{path}{separator}{name}");
+                collect(&path, value, keys);
+                keys.insert(path);
+            }
+        }
+        serde_json::Value::Array(values) => {
+            values
+                .iter()
+                .for_each(|value| collect(&format!("{path}[]"), value, keys));
+        }
+        _ => {}
+    }
+}

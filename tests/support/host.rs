@@ -1,0 +1,118 @@
+//! The C host, compiled by the system's compiler.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use super::tools::{library, need, root, run};
+
+/// The two layouts of `vscpEvent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    Classic,
+    V2,
+}
+
+/// Compiles the host for a layout, into a directory of the test's.
+pub fn compile(layout: Layout, into: &Path) -> PathBuf {
+    let program = into.join(match layout {
+        Layout::Classic => "host-classic",
+        Layout::V2 => "host-v2",
+    });
+    let mut compiler = Command::new(need("gcc"));
+    compiler.args([
+        "-std=gnu11",
+        "-Wall",
+        "-Wextra",
+        "-pedantic",
+        "-Werror",
+        "-g",
+        "-O1",
+    ]);
+    if layout == Layout::V2 {
+        compiler.arg("-DVSCP_LINK_ABI_V2");
+    }
+    compiler
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(root().join("tests/host/host.c"));
+    run(compiler.arg("-o").arg(&program).args(["-ldl", "-lpthread"]));
+    program
+}
+
+/// A host in `serve` mode: the library as the daemon sees it.
+pub struct Host {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Host {
+    /// Opens a driver with a configuration, a path or JSON.
+    pub fn start(program: &Path, config: &str) -> Self {
+        let mut process = Command::new(program)
+            .arg("serve")
+            .arg(library())
+            .arg(config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the host starts");
+        let input = process.stdin.take();
+        let output = BufReader::new(process.stdout.take().expect("a pipe was asked for"));
+        let mut host = Self {
+            process,
+            input,
+            output,
+        };
+        assert_eq!(host.line(), "ready");
+        host
+    }
+
+    /// The process, to look at or to kill.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Says something and gives the answer.
+    pub fn ask(&mut self, line: &str) -> String {
+        let input = self.input.as_mut().expect("the host listens");
+        writeln!(input, "{line}").expect("the host listens");
+        self.line()
+    }
+
+    /// The host calls VSCPRead until an event comes.
+    pub fn read(&mut self) -> String {
+        let answer = self.ask("read 20000");
+        answer
+            .strip_prefix("event ")
+            .unwrap_or_else(|| panic!("no event: {answer}"))
+            .to_owned()
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the host speaks");
+        line.trim_end().to_owned()
+    }
+
+    /// Ends the host, which must end well.
+    pub fn end(mut self) {
+        drop(self.input.take());
+        let status = self.process.wait().expect("the host ends");
+        assert!(status.success(), "{status}");
+    }
+
+    /// Ends it at once, as a power cut would.
+    pub fn kill(mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,240 @@
+//! A real mosquitto on a port of its own, and a way to it that can be cut.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::tools::{need, wait_until};
+
+/// A broker that can be stopped and started; it keeps sessions and queues meanwhile.
+pub struct Mosquitto {
+    place: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Mosquitto {
+    pub fn start() -> Self {
+        let place = TempDir::new().expect("a directory for the broker");
+        let port = free_port();
+        let config = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n\
+             persistence_location {}/\nmax_queued_messages 0\nmax_inflight_messages 100\n\
+             set_tcp_nodelay true\n",
+            place.path().display()
+        );
+        std::fs::write(place.path().join("mosquitto.conf"), config).expect("its configuration");
+        let mut broker = Self {
+            place,
+            port,
+            process: None,
+        };
+        broker.go();
+        broker
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it again after a stop.
+    pub fn go(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        let config: PathBuf = self.place.path().join("mosquitto.conf");
+        let process = Command::new(need("mosquitto"))
+            .arg("-c")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.process = Some(process.expect("mosquitto starts"));
+        let port = self.port;
+        wait_until("mosquitto listens", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+    }
+
+    /// Ends it in order: it writes down what it holds.
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        let pid = process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .arg(&pid)
+                .status()
+                .expect("kill is there")
+                .success()
+        );
+        process.wait().expect("it ends");
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+pub fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+    socket.local_addr().expect("it has an address").port()
+}
+
+/// `mosquitto_sub` with a session that the broker keeps.
+pub struct Subscriber {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Subscriber {
+    pub fn start(port: u16, topic: &str, qos: u8) -> Self {
+        // -d tells when the subscription stands; messages have a mark of their own.
+        // Line by line: into a pipe it would write in blocks.
+        let mut process = Command::new(need("stdbuf"))
+            .arg("-oL")
+            .arg(need("mosquitto_sub"))
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-t",
+                topic,
+                "-d",
+            ])
+            .args([
+                "-q",
+                &qos.to_string(),
+                "-c",
+                "-i",
+                "subscriber",
+                "-F",
+                "got %t %p",
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mosquitto_sub starts");
+        let lines = BufReader::new(process.stdout.take().expect("a pipe was asked for"));
+        let mut subscriber = Self { process, lines };
+        loop {
+            let line = subscriber.line();
+            if line.contains("SUBACK") {
+                return subscriber;
+            }
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let count = self
+            .lines
+            .read_line(&mut line)
+            .expect("mosquitto_sub speaks");
+        assert!(count > 0, "mosquitto_sub ended");
+        line
+    }
+
+    /// The next message: its topic and payload.
+    pub fn message(&mut self) -> (String, String) {
+        loop {
+            let line = self.line();
+            if let Some(message) = line.trim_end().strip_prefix("got ") {
+                let (topic, payload) = message.split_once(' ').unwrap_or((message, ""));
+                return (topic.to_owned(), payload.to_owned());
+            }
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Publishes one message at QoS 1.
+pub fn publish(port: u16, topic: &str, payload: &str) {
+    let status = Command::new(need("mosquitto_pub"))
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-q",
+            "1",
+            "-t",
+            topic,
+            "-m",
+            payload,
+        ])
+        .status();
+    assert!(status.expect("mosquitto_pub starts").success());
+}
+
+/// Passes connections on to a port, and can cut those that stand.
+pub struct Proxy {
+    address: SocketAddr,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    pub fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("it has an address");
+        let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let kept = Arc::clone(&streams);
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                // Where the broker is away, the connection ends at once.
+                let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else {
+                    continue;
+                };
+                let both = [near.try_clone(), far.try_clone()];
+                kept.lock().unwrap().extend(both.into_iter().flatten());
+                let pairs = [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))];
+                for (from, to) in pairs {
+                    let (Ok(from), Ok(to)) = (from, to) else {
+                        continue;
+                    };
+                    thread::spawn(move || pump(from, to));
+                }
+            }
+        });
+        Self { address, streams }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Cuts every connection, with a reset where something is on its way.
+    pub fn cut(&self) -> usize {
+        let streams = std::mem::take(&mut *self.streams.lock().unwrap());
+        for stream in &streams {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        streams.len()
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = vec![0; 65536];
+    while let Ok(count) = from.read(&mut buffer) {
+        if count == 0 || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
