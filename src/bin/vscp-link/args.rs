@@ -8,7 +8,7 @@ use vscpl2drv_link::event::Filter;
 
 use crate::login::Address;
 
-/// Send and watch VSCP events, and try the VSCP link driver out
+/// Run and check the VSCP link driver, send and watch VSCP events
 #[derive(Parser)]
 #[command(
     name = "vscp-link",
@@ -16,6 +16,8 @@ use crate::login::Address;
     disable_help_subcommand = true,
     after_help = "\
 Examples:
+  vscp-link run
+  vscp-link check /etc/vscp/vscpd.json
   vscp-link monitor --user admin
   vscp-link send --user admin 0,20,3,,,,-,0,1,35
 
@@ -31,9 +33,63 @@ pub(crate) struct Cli {
 /// The subcommands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Run(RunArgs),
+    Check(CheckArgs),
     Send(SendArgs),
     Monitor(MonitorArgs),
     Broker(BrokerArgs),
+}
+
+/// Run the driver without a daemon
+#[derive(Args)]
+#[command(after_help = "\
+Without FILE it runs a demonstration: the driver on 127.0.0.1, a broker of its own on
+loopback, and the users admin and user with the password secret. It needs no file and no
+root. Clients publish to the topics that they subscribe to, so that they see each other.
+
+With FILE it does what a daemon does with the enabled level2 entries of its configuration
+that have this driver as their path-driver. A driver for which no broker is configured
+gets one on loopback, for as long as this runs.
+
+Examples:
+  The demonstration:
+    vscp-link run
+  What the daemon would run:
+    vscp-link run /etc/vscp/vscpd.json")]
+pub(crate) struct RunArgs {
+    /// The daemon's configuration file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The driver's library, where it is not the one that was built or installed
+    #[arg(long, value_name = "PATH")]
+    pub(crate) library: Option<PathBuf>,
+    /// The port of the demonstration
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 9598,
+        conflicts_with = "file"
+    )]
+    pub(crate) port: u16,
+}
+
+/// Check configuration files, and change nothing
+#[derive(Args)]
+#[command(after_help = "\
+FILE is a driver's configuration, a users file or a daemon's configuration; files that
+are named in it are checked as well. Every problem is printed with its place:
+
+  /etc/vscp/link.json:4:16: error: interface: ...
+
+The exit code is 1 when there are errors. With warnings alone the driver starts, and it
+is 0.
+
+Example:
+    vscp-link check /etc/vscp/vscpd.json")]
+pub(crate) struct CheckArgs {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Send events to a VSCP link server
@@ -169,7 +225,7 @@ mod tests {
 
     #[test]
     fn help_fits_a_terminal() {
-        for name in ["send", "monitor", "broker"] {
+        for name in ["run", "check", "send", "monitor", "broker"] {
             let mut command = Cli::command();
             let help = command
                 .find_subcommand_mut(name)

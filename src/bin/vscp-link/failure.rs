@@ -23,12 +23,20 @@ pub(crate) enum Failure {
     /// The standard output.
     #[error("the output cannot be written")]
     Output(#[source] io::Error),
+    /// Something that is not as it has to be.
+    #[error("{0}")]
+    Problem(String),
     /// Everything has been said already.
     #[error("there were problems")]
     Reported,
 }
 
 impl Failure {
+    /// Something that is not as it has to be.
+    pub(crate) fn problem(message: impl Into<String>) -> Self {
+        Self::Problem(message.into())
+    }
+
     /// A wrong call, without a cause.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(message.into(), None)

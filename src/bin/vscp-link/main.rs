@@ -3,7 +3,8 @@
 //! | module | what |
 //! |---|---|
 //! | [`args`] | what can be said on the command line |
-//! | [`send`], [`monitor`], [`broker`] | the subcommands |
+//! | [`run`], [`check`], [`send`], [`monitor`], [`broker`] | the subcommands |
+//! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
 //! | [`client`] | the link protocol from the client's side |
 //! | [`login`] | where the server is, who logs in |
 //! | [`render`] | an event as a line for people, or as JSON |
@@ -22,11 +23,15 @@ use crate::failure::Failure;
 
 mod args;
 mod broker;
+mod check;
 mod client;
+mod daemon;
 mod failure;
+mod host;
 mod login;
 mod monitor;
 mod render;
+mod run;
 mod send;
 
 fn main() -> ExitCode {
@@ -39,6 +44,8 @@ fn main() -> ExitCode {
         }
     };
     let end = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Broker(args) => broker::run(&args),

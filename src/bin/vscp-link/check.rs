@@ -1,0 +1,41 @@
+//! `vscp-link check`: what is wrong with configuration files, and where.
+
+use std::io::{self, Write};
+
+use vscpl2drv_link::config::{self, Severity};
+
+use crate::args::CheckArgs;
+use crate::failure::{Failure, printable};
+
+/// Prints every problem and a summary.
+pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let (mut errors, mut warnings) = (0, 0);
+    for file in &args.files {
+        let report = config::check_file(file);
+        for problem in report.problems() {
+            match problem.severity {
+                Severity::Error => errors += 1,
+                Severity::Warning => warnings += 1,
+            }
+            let line = printable(&problem.to_string());
+            writeln!(out, "{line}").map_err(Failure::Output)?;
+        }
+    }
+    let count = |number: usize, what: &str| match number {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
+    };
+    let files = count(args.files.len(), "file");
+    let summary = format!(
+        "{files}: {}, {}",
+        count(errors, "error"),
+        count(warnings, "warning")
+    );
+    writeln!(out, "{summary}").map_err(Failure::Output)?;
+    if errors > 0 {
+        Err(Failure::Reported)
+    } else {
+        Ok(())
+    }
+}
