@@ -3,18 +3,9 @@
 use std::ffi::c_void;
 use std::ptr::addr_of_mut;
 
+use crate::driver::Layout;
 use crate::event::time::DateFields;
 use crate::event::{Data, Event, EventTime, Guid, Head, MAX_DATA};
-
-/// Which layout `vscpEvent` has in a host. Nothing in the interface tells; see
-/// [`layout_of_host`](super::layout_of_host).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    /// Up to vscpd 15.0.4.
-    Classic,
-    /// From vscpd 15.1.
-    V2,
-}
 
 /// `vscpEvent` up to vscpd 15.0.4.
 #[repr(C)]

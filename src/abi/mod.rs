@@ -8,14 +8,12 @@
 mod event;
 mod guard;
 mod handles;
-mod host;
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uchar, c_ulong, c_void};
 use std::time::Duration;
 
-pub use event::{ClassicEvent, Layout, V2Event, V2Time};
+pub use event::{ClassicEvent, V2Event, V2Time};
 use guard::guarded;
-pub use host::layout_of_host;
 
 use crate::driver::{Driver, ReadError, Source};
 use crate::event::Guid;

@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 use tracing::Dispatch;
 
 use super::host::HostPort;
+use super::layout::{Layout, layout_of_host};
 use super::plan::{self, Plan, PlanError};
 use super::{Source, report, runtime};
-use crate::abi::{Layout, layout_of_host};
 use crate::auth::{RandomError, UserTable};
 use crate::config::model::{AbiChoice, DaemonEntry, DriverConfig, Interface, InterfaceHost};
 use crate::config::{self, ConfigError};

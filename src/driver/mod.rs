@@ -1,10 +1,12 @@
 //! One open driver: what VSCPOpen makes and VSCPClose ends.
 //!
 //! [`engine`] is everything that runs, and knows the order in which it starts and stops; [`plan`]
-//! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead.
+//! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
+//! tells which events the host has.
 
 mod engine;
 mod host;
+mod layout;
 mod plan;
 mod runtime;
 
@@ -17,12 +19,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::abi::Layout;
 use crate::event::{Event, Guid};
 use crate::link::Control;
 use engine::Engine;
 use host::HostPort;
 pub use host::ReadError;
+pub use layout::{Layout, layout_of_host};
 
 /// What VSCPOpen was called with.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::abi::Layout;
+use super::layout::Layout;
 use crate::config::model::{BridgeConfig, DaemonEntry, GenerationChoice, MqttConfig, Owner};
 use crate::event::json::Generation;
 

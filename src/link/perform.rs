@@ -318,7 +318,9 @@ impl Performer {
                 guid: channel.guid(),
                 peer: channel.peer().to_owned(),
                 // Clients take the last nineteen characters of the row: there is no Z.
-                started: String::from_utf8_lossy(&started).trim_end_matches('Z').to_owned(),
+                started: String::from_utf8_lossy(&started)
+                    .trim_end_matches('Z')
+                    .to_owned(),
             };
             say(out, &row.text());
         }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use vscpl2drv_link::abi::{Layout, layout_of_host};
 use vscpl2drv_link::config::model::{AbiChoice, DriverConfig};
+use vscpl2drv_link::driver::{Layout, layout_of_host};
 use vscpl2drv_link::event::Guid;
 
 /// One driver that the host opens.

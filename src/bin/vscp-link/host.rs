@@ -11,7 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use libloading::os::unix::{Library, RTLD_LAZY};
-use vscpl2drv_link::abi::{ClassicEvent, Layout, V2Event};
+use vscpl2drv_link::abi::{ClassicEvent, V2Event};
+use vscpl2drv_link::driver::Layout;
 use vscpl2drv_link::event::Guid;
 
 type OpenFn = unsafe extern "C" fn(*const c_char, *const c_uchar) -> c_long;

@@ -4,7 +4,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::Layout;
+/// Which layout `vscpEvent` has in a host. Nothing in the interface tells; see
+/// [`layout_of_host`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Up to vscpd 15.0.4.
+    Classic,
+    /// From vscpd 15.1.
+    V2,
+}
 
 /// A name that hosts with the new layout have in their text, stripped or not, and others lack.
 const MARK: &[u8] = b"timestamp_ns";
