@@ -1,6 +1,9 @@
 //! The dialogues against sessions without sockets, in no time: the clock stands still but where
 //! everybody waits.
 
+use std::pin::Pin;
+use std::task;
+
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
 
 use super::*;
@@ -247,4 +250,128 @@ async fn who_does_not_read_is_disconnected_and_hurts_nobody() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(bench.hub.channels().len(), 1, "the one that reads");
     assert!(bench.hub.totals().dropped.load(Ordering::Relaxed) > 500);
+}
+
+/// Remembers each write as it was made.
+struct Recorder {
+    stream: DuplexStream,
+    writes: Arc<Mutex<Vec<String>>>,
+}
+
+impl tokio::io::AsyncRead for Recorder {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl tokio::io::AsyncWrite for Recorder {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> task::Poll<std::io::Result<usize>> {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        self.writes.lock().unwrap().push(text);
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> task::Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_are_single_writes() {
+    let users = dialogue::users();
+    let bench = Bench::new(&format!("{{\"path-users\": {users:?}}}"));
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let writes: Arc<Mutex<Vec<String>>> = Arc::default();
+    let recorder = Recorder {
+        stream: far,
+        writes: Arc::clone(&writes),
+    };
+    let context = Arc::clone(&bench.context);
+    let peer = ([127, 0, 0, 1], 4711).into();
+    tokio::spawn(server::serve_stream(
+        recorder,
+        peer,
+        context,
+        Default::default(),
+    ));
+    let mut client = BufStream::new(near);
+    let all = [
+        "noop",
+        "user admin",
+        "pass secret",
+        "vers",
+        "chid",
+        "ggid",
+        "wcyd",
+        "help",
+        "help send",
+        "stat",
+        "info",
+        "cdta",
+        "interface list",
+        "test",
+        "retr 3",
+        "++",
+        "nonsense",
+        "clra",
+        "sflt 0,0,0,-",
+        "rcvloop",
+    ];
+    let defaults = Defaults {
+        now: 1,
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    for command in all {
+        if command == "retr 3" || command == "rcvloop" {
+            for n in 0..3 {
+                bench
+                    .hub
+                    .deliver(parse(&format!("0,20,{n},,,,-"), &defaults).unwrap());
+            }
+        }
+        client
+            .write_all(format!("{command}\r\n").as_bytes())
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        // Everybody waits before the clock goes on.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let writes = writes.lock().unwrap();
+    // The greeting, a write for each command, and the events behind the last one.
+    assert_eq!(writes.len(), 1 + all.len() + 1, "{writes:#?}");
+    assert!(writes[0].len() < 800 && writes[0].ends_with("\r\n+OK - Success.\r\n"));
+    for (command, reply) in all.iter().zip(&writes[1..]) {
+        let status: Vec<&str> = reply
+            .lines()
+            .filter(|line| line.starts_with("+OK") || line.starts_with("-OK"))
+            .collect();
+        assert_eq!(status.len(), 1, "{command}: {reply}");
+        assert!(
+            reply.ends_with(&format!("{}\r\n", status[0])),
+            "{command}: {reply}"
+        );
+    }
+    let events = writes.last().unwrap();
+    assert_eq!(events.lines().count(), 3);
+    assert!(events.ends_with("\r\n") && events.lines().all(|line| line.starts_with("0,20,")));
 }
