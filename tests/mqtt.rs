@@ -303,3 +303,105 @@ fn closing_drains_and_does_not_wait_for_a_broker_that_is_gone() {
     assert!(closed(bench.host.ask("close")) < 5.0);
     assert_eq!(bench.host.ask("threads"), "threads 1");
 }
+
+#[test]
+fn every_qos_and_several_topics_both_ways() {
+    let broker = Mosquitto::start();
+    let topics = "\"publish\": [{\"topic\": \"q/0\", \"format\": \"string\"}, \
+        {\"topic\": \"q/1\", \"qos\": 1, \"format\": \"string\"}, \
+        {\"topic\": \"q/2\", \"qos\": 2, \"format\": \"string\", \"retain\": true}], \
+        \"generation\": \"classic\", \"clientid\": \"me-{{rnd}}\", \"bcleansession\": false, \
+        \"subscribe\": [{\"topic\": \"to/0\"}, {\"topic\": \"to/1\", \"qos\": 1}, \
+        {\"topic\": \"to/2\", \"qos\": 2, \"format\": \"json\"}]";
+    let bench = open(broker.port(), "", topics);
+    let mut subscriber = Subscriber::start(broker.port(), "q/#", 2);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    client.must("send 0x60,20,3,,2001-11-02T18:00:01Z,817923,::1,7");
+    let mut found: Vec<(String, String)> = (0..3).map(|_| subscriber.message()).collect();
+    // QoS 2 takes another turn.
+    found.sort();
+    let line = "96,20,3,1,2001-11-02T18:00:01Z,817923,\
+                FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:01,0x07";
+    let expected = ["q/0", "q/1", "q/2"].map(|topic| (topic.to_owned(), line.to_owned()));
+    assert_eq!(found, expected);
+    client.must("rcvloop");
+    for (n, topic) in ["to/0", "to/1", "to/2"].iter().enumerate() {
+        publish(
+            broker.port(),
+            topic,
+            &format!("{{\"class\": 20, \"type\": {n}}}"),
+        );
+        assert!(client.event().starts_with(&format!("0,20,{n},0,")));
+    }
+    // The comma form is not what this topic reads.
+    publish(broker.port(), "to/2", "0,20,9,0,,,-");
+    publish(broker.port(), "to/1", "0,20,8,0,,,-");
+    assert!(client.event().starts_with("0,20,8,0,"));
+    bench.host.end();
+    // Whoever comes later finds what was retained.
+    let mut late = Subscriber::start(broker.port(), "q/2", 1);
+    assert_eq!(late.message().1, line);
+}
+
+#[test]
+fn the_broker_says_so_when_the_host_is_killed_and_not_when_it_closes() {
+    let broker = Mosquitto::start();
+    let will = "\"will\": {\"topic\": \"state/{{ifguid[15]}}\", \"payload\": \"down\", \
+                \"qos\": 1, \"retain\": false}, \"publish\": [{\"topic\": \"state/event\", \
+                \"qos\": 1, \"format\": \"string\"}]";
+    let mut subscriber = Subscriber::start(broker.port(), "state/#", 1);
+    let bench = open(broker.port(), "", will);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    client.must("send 0,20,3,,,,-");
+    assert_eq!(subscriber.message().0, "state/event");
+    bench.host.end();
+    let bench = open(broker.port(), "", will);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    client.must("send 0,20,3,,,,-");
+    assert_eq!(
+        subscriber.message().0,
+        "state/event",
+        "an orderly end has no will"
+    );
+    bench.host.kill();
+    assert_eq!(
+        subscriber.message(),
+        ("state/1".to_owned(), "down".to_owned())
+    );
+}
+
+#[test]
+fn a_login_that_the_broker_refuses_is_told_and_the_driver_goes_on() {
+    let broker = Mosquitto::with_login("vscp", "br0ker");
+    let login =
+        |password: &str| format!("\"user\": \"vscp\", \"password\": \"{password}\", {NUMBERED}");
+    let bench = open(broker.port(), "", &login("wrong"));
+    let mut client = Client::log_in(bench.address);
+    wait_until("the refusal is known", || {
+        client
+            .ask("test")
+            .iter()
+            .any(|line| line.contains("not authorised"))
+    });
+    client.must("send 0,20,3,,,,-,1,2,3");
+    bench.host.end();
+    let bench = open(broker.port(), "", &login("br0ker"));
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    bench.host.end();
+}
+
+#[test]
+fn an_optional_broker_drops_and_counts() {
+    let members = "\"outbox\": {\"max-events\": 3},";
+    let optional = format!("\"required\": false, {NUMBERED}");
+    let bench = open(free_port(), members, &optional);
+    let mut client = Client::log_in(bench.address);
+    for _ in 0..10 {
+        client.must("send 0,20,3,,,,-,0,0,1");
+    }
+    bench.host.end();
+}

@@ -25,10 +25,17 @@ pub(super) fn locate(cmdline: &[u8], directory: &Path) -> Vec<PathBuf> {
         "vscpd" => &["/etc/vscp/vscpd.json", "/etc/vscp/vscpd.conf"],
         "mqttvscpd" => &["/etc/vscp/mqttvscpd.json"],
         "vscp-link" => {
-            // `vscp-link run FILE`
-            let after = words.iter().skip_while(|word| *word != "run").skip(1);
-            let file = after.into_iter().find(|word| !word.starts_with('-'));
-            return file.map(|file| directory.join(file)).into_iter().collect();
+            // `vscp-link run [--library PATH] FILE`
+            let mut after = words.iter().skip_while(|word| *word != "run").skip(1);
+            let mut file = None;
+            while let Some(word) = after.next() {
+                match word.as_str() {
+                    "--library" | "--port" => drop(after.next()),
+                    option if option.starts_with('-') => {}
+                    found => file = Some(directory.join(found)),
+                }
+            }
+            return file.into_iter().collect();
         }
         // Somebody else's program: its words mean something else.
         _ => return Vec::new(),
@@ -182,6 +189,10 @@ mod tests {
         assert_eq!(
             located(&["target/vscp-link", "run", "x.json"]),
             ["/var/lib/vscp/x.json"]
+        );
+        assert_eq!(
+            located(&["vscp-link", "run", "--library", "/x.so", "/y.json"]),
+            ["/y.json"]
         );
         assert!(located(&["vscp-link", "run"]).is_empty());
         assert!(located(&["cc", "-c", "main.c"]).is_empty());

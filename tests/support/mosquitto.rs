@@ -20,10 +20,29 @@ pub struct Mosquitto {
 
 impl Mosquitto {
     pub fn start() -> Self {
+        Self::with("allow_anonymous true")
+    }
+
+    /// A broker that asks for this login.
+    pub fn with_login(user: &str, password: &str) -> Self {
+        let place = TempDir::new().expect("a directory for the passwords");
+        let file = place.path().join("passwords");
+        let mut make = Command::new(need("mosquitto_passwd"));
+        make.arg("-b").arg("-c").arg(&file).args([user, password]);
+        assert!(make.status().expect("mosquitto_passwd starts").success());
+        let broker = Self::with(&format!(
+            "allow_anonymous false\npassword_file {}",
+            file.display()
+        ));
+        drop(place);
+        broker
+    }
+
+    fn with(access: &str) -> Self {
         let place = TempDir::new().expect("a directory for the broker");
         let port = free_port();
         let config = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\npersistence true\n\
+            "listener {port} 127.0.0.1\n{access}\nuser root\npersistence true\n\
              persistence_location {}/\nmax_queued_messages 0\nmax_inflight_messages 100\n\
              set_tcp_nodelay true\n",
             place.path().display()

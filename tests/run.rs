@@ -1,0 +1,200 @@
+//! `vscp-link run` and `check`, as people start them.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+mod support;
+
+use support::client::Client;
+use support::dialogue;
+use support::mosquitto::{Subscriber, free_port};
+use support::tools::{library, root};
+
+struct Running {
+    process: Child,
+    /// What it printed up to `Ctrl-C ends it.`
+    printed: Vec<String>,
+}
+
+impl Running {
+    fn start(words: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_vscp-link"))
+            .arg("run")
+            .arg("--library")
+            .arg(library())
+            .args(words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut printed = Vec::new();
+        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line == "Ctrl-C ends it." {
+                return Self { process, printed };
+            }
+            printed.push(line);
+        }
+        panic!("it ended: {printed:?}");
+    }
+
+    fn value(&self, key: &str) -> &str {
+        let line = self.printed.iter().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_else(|| panic!("no {key} in {:?}", self.printed))
+    }
+
+    /// Ctrl-C.
+    fn interrupt(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_demonstration_needs_nothing_and_lets_two_clients_meet() {
+    let port = free_port().to_string();
+    let running = Running::start(&["--port", &port]);
+    let address: SocketAddr = running.value("clients: ").parse().unwrap();
+    let broker: SocketAddr = running.value("broker: ").parse().unwrap();
+    assert_eq!(
+        (running.value("user: "), running.value("password: ")),
+        ("admin", "secret")
+    );
+    assert_eq!(
+        running
+            .printed
+            .iter()
+            .filter(|line| line.starts_with("  "))
+            .count(),
+        3
+    );
+    let mut subscriber = Subscriber::start(broker.port(), "vscp/#", 0);
+    let (mut one, mut two) = (Client::log_in(address), Client::log_in(address));
+    two.must("rcvloop");
+    one.must("send 0,20,3,,,,-,0,1,35");
+    assert!(two.event().ends_with(",0x00,0x01,0x23"));
+    assert!(
+        subscriber
+            .message()
+            .0
+            .starts_with("vscp/FF:FF:FF:FF:FF:FF:FF:F5")
+    );
+    let place = std::env::temp_dir().join(format!("vscp-link-{}", running.process.id()));
+    assert!(place.is_dir());
+    running.interrupt();
+    assert!(!place.exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_daemons_file_is_run_as_the_daemon_would() {
+    let place = TempDir::new().unwrap();
+    let (driver, daemon) = (
+        place.path().join("link.json"),
+        place.path().join("vscpd.json"),
+    );
+    let port = free_port();
+    let own = format!(
+        "{{\"interface\": \"127.0.0.1:{port}\", \"path-users\": {:?}, \
+          \"logging\": {{\"file-path\": {:?}}}}}",
+        dialogue::users(),
+        place.path().join("log"),
+    );
+    fs::write(&driver, own).unwrap();
+    let entry = |mqtt: &str| {
+        format!(
+            "{{\"drivers\": {{\"level1\": [], \"level2\": [{{\"enable\": true, \"name\": \"link\", \
+              \"path-driver\": \"/nowhere/libvscpl2drv-link.so\", \"path-config\": {driver:?}, \
+              \"guid\": \"FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:09\"{mqtt}}}]}}}}"
+        )
+    };
+    // No broker is named: there is one while this runs.
+    fs::write(&daemon, entry("")).unwrap();
+    let running = Running::start(&[daemon.to_str().unwrap()]);
+    let mut client = Client::log_in(([127, 0, 0, 1], port).into());
+    assert!(client.must("ggid")[0].starts_with("FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:01"));
+    client.must("rcvloop");
+    client.must("send 0,20,3,,,,-,5");
+    assert!(client.event().ends_with(",0x05"));
+    running.interrupt();
+    // The entry's own section is found by path and GUID.
+    let broker = support::mosquitto::Mosquitto::start();
+    let mut subscriber = Subscriber::start(broker.port(), "of/#", 1);
+    let mqtt = format!(
+        ", \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {}, \"clientid\": \"d\", \
+           \"publish\": [{{\"topic\": \"of/{{{{ifguid[15]}}}}/{{{{driver-name}}}}\", \"qos\": 1}}], \
+           \"subscribe\": []}}",
+        broker.port()
+    );
+    fs::write(&daemon, entry(&mqtt)).unwrap();
+    let running = Running::start(&[daemon.to_str().unwrap()]);
+    let mut client = Client::log_in(([127, 0, 0, 1], port).into());
+    client.must("send 0,20,3,,,,-,5");
+    assert_eq!(subscriber.message().0, "of/9/link");
+    running.interrupt();
+}
+
+fn check(files: &[&Path]) -> (String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vscp-link"));
+    let output = command.arg("check").args(files).output().unwrap();
+    (
+        String::from_utf8(output.stdout).unwrap(),
+        output.status.code(),
+    )
+}
+
+#[test]
+fn check_prints_every_problem_with_its_place() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("link.json");
+    fs::write(
+        &file,
+        "{\n  \"interface\": \"stcp://x\",\n  \"max-client\": 3\n}",
+    )
+    .unwrap();
+    let before = fs::metadata(&file).unwrap().modified().unwrap();
+    let (text, code) = check(&[&file]);
+    let name = file.display();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(
+        lines[0].starts_with(&format!("{name}:2:16: error: interface: TLS")),
+        "{text}"
+    );
+    assert!(
+        lines[1].starts_with(&format!("{name}:3:17: warning: max-client:")),
+        "{text}"
+    );
+    assert_eq!(lines[2], "1 file: 1 error, 1 warning");
+    assert_eq!(code, Some(1));
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    let users = root().join("config-samples/users.json");
+    assert_eq!(
+        check(&[&users]),
+        ("1 file: 0 errors, 0 warnings\n".to_owned(), Some(0))
+    );
+    let (text, code) = check(&[Path::new("/nowhere.json")]);
+    assert!(
+        text.starts_with("/nowhere.json: error: cannot be read"),
+        "{text}"
+    );
+    assert_eq!(code, Some(1));
+}
