@@ -18,8 +18,8 @@
 //! | [`event`] | the event and its codecs; pure |
 //! | [`catalog`] | names of classes, types and units, and what a measurement means; pure |
 //! | [`auth`] | users, rights, remotes, passwords; pure |
-//! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`wire`] | lines, the link protocol's dialogue, topics and payloads; pure |
+//! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
 //! | [`log`], [`net`], [`os`] | leaves: log files, sockets, the operating system |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |

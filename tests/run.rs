@@ -33,15 +33,19 @@ impl Running {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut printed = Vec::new();
-        for line in BufReader::new(process.stdout.take().unwrap()).lines() {
+        let output = process.stdout.take().unwrap();
+        let mut running = Self {
+            process,
+            printed: Vec::new(),
+        };
+        for line in BufReader::new(output).lines() {
             let line = line.unwrap();
             if line == "Ctrl-C ends it." {
-                return Self { process, printed };
+                return running;
             }
-            printed.push(line);
+            running.printed.push(line);
         }
-        panic!("it ended: {printed:?}");
+        panic!("it ended: {:?}", running.printed);
     }
 
     fn value(&self, key: &str) -> &str {

@@ -27,7 +27,7 @@ pub use report::{Problem, Report, Severity};
 
 use crate::auth::UserTable;
 use crate::event::Guid;
-use model::{BridgeConfig, DaemonEntry, DriverConfig};
+use model::{BridgeConfig, DaemonEntry, DriverConfig, LogConfig};
 use node::Node;
 
 /// Files above this size are nobody's configuration.
@@ -35,14 +35,32 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file that the driver does not start with. Its text has one line for each error.
 #[derive(Clone, Debug)]
-pub struct ConfigError(Report);
+pub struct ConfigError {
+    report: Report,
+    logging: Option<Box<LogConfig>>,
+}
+
+impl ConfigError {
+    fn new(report: Report) -> Self {
+        Self {
+            report,
+            logging: None,
+        }
+    }
+
+    /// Where the driver file says that its log is, as far as it could be read.
+    #[must_use]
+    pub fn logging(&self) -> Option<&LogConfig> {
+        self.logging.as_deref()
+    }
+}
 
 impl std::error::Error for ConfigError {}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errors = self
-            .0
+            .report
             .problems()
             .iter()
             .filter(|p| p.severity == Severity::Error);
@@ -56,11 +74,26 @@ impl fmt::Display for ConfigError {
 /// # Errors
 /// [`ConfigError`] has everything that keeps the driver from starting.
 pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
-    if config.trim_start().starts_with('{') {
-        let report = Report::new(Path::new("(configuration)"));
-        return finish(Some(config.to_owned()), report, driver::read);
+    let (source, mut report) = if config.trim_start().starts_with('{') {
+        (
+            Some(config.to_owned()),
+            Report::new(Path::new("(configuration)")),
+        )
+    } else {
+        let mut report = Report::new(Path::new(config));
+        (read_file(Path::new(config), &mut report), report)
+    };
+    let value = source
+        .as_deref()
+        .and_then(|source| Node::root(source, &mut report))
+        .and_then(|root| driver::read(&root, &mut report));
+    match value {
+        Some(value) if !report.has_errors() => Ok((value, report.warnings())),
+        value => {
+            let logging = value.map(|value| Box::new(value.logging));
+            Err(ConfigError { report, logging })
+        }
     }
-    load(Path::new(config), driver::read)
 }
 
 /// Reads a users file. With it come the warnings.
@@ -68,7 +101,13 @@ pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigEr
 /// # Errors
 /// [`ConfigError`].
 pub fn load_users(path: &Path) -> Result<(UserTable, Vec<String>), ConfigError> {
-    load(path, users::read)
+    let mut report = Report::new(path);
+    let users = read_file(path, &mut report)
+        .and_then(|source| users::read(&Node::root(&source, &mut report)?, &mut report));
+    match users {
+        Some(users) if !report.has_errors() => Ok((users, report.warnings())),
+        _ => Err(ConfigError::new(report)),
+    }
 }
 
 /// Finds the daemon's entry for a driver with this path and GUID: in the file that the bridge's
@@ -93,7 +132,7 @@ pub fn find_daemon(
         let mut report = Report::new(&file);
         let Some(source) = read_file(&file, &mut report) else {
             if named {
-                return Err(ConfigError(report));
+                return Err(ConfigError::new(report));
             }
             continue;
         };
@@ -110,7 +149,7 @@ pub fn find_daemon(
             ));
         }
         if report.has_errors() && (named || found.is_some()) {
-            return Err(ConfigError(report));
+            return Err(ConfigError::new(report));
         }
         if let Some(entry) = found {
             return Ok(Some((entry, report.warnings())));
@@ -161,30 +200,6 @@ pub fn check_file(path: &Path) -> Report {
         report.append(of_users);
     }
     report
-}
-
-fn load<T>(
-    path: &Path,
-    read: impl FnOnce(&Node<'_>, &mut Report) -> Option<T>,
-) -> Result<(T, Vec<String>), ConfigError> {
-    let mut report = Report::new(path);
-    let source = read_file(path, &mut report);
-    finish(source, report, read)
-}
-
-fn finish<T>(
-    source: Option<String>,
-    mut report: Report,
-    read: impl FnOnce(&Node<'_>, &mut Report) -> Option<T>,
-) -> Result<(T, Vec<String>), ConfigError> {
-    let value = source
-        .as_deref()
-        .and_then(|source| Node::root(source, &mut report))
-        .and_then(|root| read(&root, &mut report));
-    match value {
-        Some(value) if !report.has_errors() => Ok((value, report.warnings())),
-        _ => Err(ConfigError(report)),
-    }
 }
 
 fn read_file(path: &Path, report: &mut Report) -> Option<String> {

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::auth::Remotes;
 use crate::event::text::TextForm;
 use crate::event::{FilterPair, Guid};
+pub use crate::wire::payload::{ReadFormat, WriteFormat};
 
 /// The port of the tcp/ip link protocol (VSCP specification, "VSCP over TCP/IP").
 pub const LINK_PORT: u16 = 9598;
@@ -314,28 +315,6 @@ pub struct Publication {
     pub retain: bool,
     /// How payloads are written.
     pub format: WriteFormat,
-}
-
-/// The form of payloads that come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReadFormat {
-    /// Told by the first byte.
-    #[default]
-    Auto,
-    /// JSON.
-    Json,
-    /// The comma form.
-    Text,
-}
-
-/// The form of payloads that go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WriteFormat {
-    /// JSON.
-    #[default]
-    Json,
-    /// The comma form.
-    Text,
 }
 
 /// `generation` as it is written.

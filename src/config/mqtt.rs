@@ -13,6 +13,7 @@ use super::model::{
 use super::node::Node;
 use super::object::Object;
 use super::report::Report;
+use crate::wire::topic::{Settings, Template, TemplateError};
 
 /// Whose section it is.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,16 @@ pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> 
             );
         }
     }
+    let names = Settings {
+        lenient: o.word(
+            "topic-compat",
+            &[("vscpd", true), ("none", false)],
+            false,
+            report,
+        ),
+        escapes: escapes(o.take("user-escapes"), report),
+        ..any_names()
+    };
     let defaults = Entry {
         qos: o.number("qos", 0..=2, 0, report) as u8,
         retain: o
@@ -70,6 +81,8 @@ pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> 
         ("v2", GenerationChoice::V2),
         ("both", GenerationChoice::Both),
     ];
+    let filter = |text: &str| Template::filter(text, &names).map(drop);
+    let outlet = |text: &str| Template::for_publishing(text, &names).map(drop);
     let config = MqttConfig {
         place: format!("{file}: {}", node.path()),
         shared_with_daemon,
@@ -93,8 +106,8 @@ pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> 
         nodelay: options,
         reconnect,
         required: o.truth("required", true, report),
-        will: o.take("will").and_then(|node| will(&node, report)),
-        subscribe: entries(o.take("subscribe"), report, |o, topic, report| {
+        will: o.take("will").and_then(|node| will(&node, &names, report)),
+        subscribe: entries(o.take("subscribe"), report, filter, |o, topic, report| {
             Subscription {
                 topic,
                 qos: o.number("qos", 0..=2, defaults.qos.into(), report) as u8,
@@ -105,28 +118,25 @@ pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> 
                     .unwrap_or_default(),
             }
         }),
-        publish: entries(o.take("publish"), report, |o, topic, report| Publication {
-            topic,
-            qos: o.number("qos", 0..=2, defaults.qos.into(), report) as u8,
-            retain: o
-                .take_any(&["retain", "bretain"], report)
-                .and_then(|node| node.truth(report))
-                .or(defaults.retain)
-                .unwrap_or(false),
-            format: o
-                .take("format")
-                .and_then(|node| write_format(&node, report))
-                .or(defaults.write)
-                .unwrap_or_default(),
+        publish: entries(o.take("publish"), report, outlet, |o, topic, report| {
+            Publication {
+                topic,
+                qos: o.number("qos", 0..=2, defaults.qos.into(), report) as u8,
+                retain: o
+                    .take_any(&["retain", "bretain"], report)
+                    .and_then(|node| node.truth(report))
+                    .or(defaults.retain)
+                    .unwrap_or(false),
+                format: o
+                    .take("format")
+                    .and_then(|node| write_format(&node, report))
+                    .or(defaults.write)
+                    .unwrap_or_default(),
+            }
         }),
         generation: o.word("generation", &generations, GenerationChoice::Auto, report),
-        topic_compat: o.word(
-            "topic-compat",
-            &[("vscpd", true), ("none", false)],
-            false,
-            report,
-        ),
-        user_escapes: escapes(o.take("user-escapes"), report),
+        topic_compat: names.lenient,
+        user_escapes: names.escapes.clone(),
     };
     o.pass_over(&[
         "bjsonmeasurementblock",
@@ -143,6 +153,19 @@ pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> 
         object.finish(report);
     }
     Some(config)
+}
+
+/// Stands for what is known when the driver starts: here only the shape of topics counts.
+fn any_names() -> Settings {
+    let any = || "x".to_owned();
+    Settings {
+        client_id: any(),
+        user: any(),
+        host: any(),
+        driver_name: any(),
+        rnd: any(),
+        ..Settings::default()
+    }
 }
 
 /// What publish and subscribe entries take where they do not say.
@@ -320,9 +343,15 @@ fn tls(o: &mut Object<'_>, report: &mut Report) {
     }
 }
 
-fn will(node: &Node<'_>, report: &mut Report) -> Option<Will> {
+fn will(node: &Node<'_>, names: &Settings, report: &mut Report) -> Option<Will> {
     let mut o = Object::new(node, report)?;
-    let topic = text_if_set(o.take("topic"), report).map(|(_, topic)| topic);
+    let topic = text_if_set(o.take("topic"), report);
+    let topic = topic.map(|(node, topic)| {
+        if let Err(error) = Template::topic(&topic, names) {
+            report.refuse(&node, &error);
+        }
+        topic
+    });
     let payload = o
         .text("payload", report)
         .filter(|payload| !payload.is_empty());
@@ -347,6 +376,7 @@ fn will(node: &Node<'_>, report: &mut Report) -> Option<Will> {
 fn entries<T>(
     node: Option<Node<'_>>,
     report: &mut Report,
+    check: impl Fn(&str) -> Result<(), TemplateError>,
     mut make: impl FnMut(&mut Object<'_>, String, &mut Report) -> T,
 ) -> Vec<T> {
     let list = node.and_then(|node| node.list(report)).unwrap_or_default();
@@ -355,8 +385,10 @@ fn entries<T>(
         let Some(mut o) = Object::new(&node, report) else {
             continue;
         };
-        let topic = text_if_set(o.take("topic"), report).map(|(_, topic)| topic);
-        if let Some(topic) = topic {
+        if let Some((place, topic)) = text_if_set(o.take("topic"), report) {
+            if let Err(error) = check(&topic) {
+                report.refuse(&place, &error);
+            }
             found.push(make(&mut o, topic, report));
         } else {
             report.error(&node, "an entry needs a topic");

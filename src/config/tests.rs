@@ -237,6 +237,11 @@ fn values_out_of_bounds() {
         "{\"mqtt\": {\"bcleansession\": false}}",
         "{\"mqtt\": {\"host\": \"a:b\"}}",
         "{\"mqtt\": []}",
+        "{\"mqtt\": {\"publish\": [{\"topic\": \"a/{{clas}}\"}]}}",
+        "{\"mqtt\": {\"publish\": [{\"topic\": \"a/#\"}]}}",
+        "{\"mqtt\": {\"subscribe\": [{\"topic\": \"a/{{#guid}}\"}]}}",
+        "{\"mqtt\": {\"subscribe\": [{\"topic\": \"a/#/b\"}]}}",
+        "{\"mqtt\": {\"will\": {\"topic\": \"a/+\", \"payload\": \"x\"}}}",
     ] {
         let errors = refused(text);
         assert_eq!(errors.len(), 1, "{text}: {errors:?}");

@@ -179,7 +179,13 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let loaded = load(source).map_err(|unloaded| {
             let Unloaded { cause, config } = *unloaded;
-            let logger = config.and_then(|c| Logger::start(&c.logging, c.debug).ok());
+            let logger = match (&config, &cause) {
+                (Some(config), _) => Logger::start(&config.logging, config.debug).ok(),
+                (None, Cause::Config(error)) => error
+                    .logging()
+                    .and_then(|logging| Logger::start(logging, false).ok()),
+                _ => None,
+            };
             StartError::new(cause, logger)
         })?;
         let logger = Logger::start(&loaded.config.logging, loaded.config.debug)

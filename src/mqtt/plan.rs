@@ -6,11 +6,9 @@ use thiserror::Error;
 use super::client::{IDENTIFIERS, Options, Will};
 use crate::config::model::{MqttConfig, ReadFormat, WriteFormat};
 use crate::event::json::Generation;
-use crate::event::{Data, Event, EventTime, Guid, Head};
+use crate::event::{Event, Guid};
 use crate::wire::payload;
-use crate::wire::topic::{
-    NameError, Scope, Settings, Template, TemplateError, check_filter, check_topic,
-};
+use crate::wire::topic::{Scope, Settings, Template, TemplateError};
 
 /// What is known of the driver and its host.
 #[derive(Clone, Debug, Default)]
@@ -100,27 +98,16 @@ impl Plan {
             escapes: config.user_escapes.clone(),
             lenient: config.topic_compat,
         };
-        let fixed = |template: &str, settings: &Settings| {
-            let template = Template::compile(template, settings)?;
-            Ok(template.text(&Scope {
-                settings,
-                event: None,
-                format: "",
-            }))
-        };
         settings.client_id = client_id(config, &settings.rnd);
         let will = match &config.will {
             None => None,
             Some(will) => {
-                let rendered = fixed(&will.topic, &settings).and_then(|mut topic| {
-                    if config.shared_with_daemon {
-                        // The daemon clears and sets its own will on the topic as it stands.
-                        topic.push_str("/link");
-                    }
-                    check_topic(&topic)?;
-                    Ok(topic)
-                });
-                let topic = rendered.map_err(failed("will.topic", &will.topic))?;
+                let rendered = Template::topic(&will.topic, &settings);
+                let mut topic = rendered.map_err(failed("will.topic", &will.topic))?;
+                if config.shared_with_daemon {
+                    // The daemon clears and sets its own will on the topic as it stands.
+                    topic.push_str("/link");
+                }
                 let payload = will.payload.clone();
                 Some(Will {
                     topic,
@@ -138,7 +125,7 @@ impl Plan {
             .filter(|_| directions.publish)
         {
             let key = format!("publish[{at}].topic");
-            let topic = outlet_topic(&publication.topic, &settings)
+            let topic = Template::for_publishing(&publication.topic, &settings)
                 .map_err(failed(&key, &publication.topic))?;
             publications.push(Outlet {
                 topic,
@@ -155,8 +142,7 @@ impl Plan {
             .filter(|_| directions.subscribe)
         {
             let key = format!("subscribe[{at}].topic");
-            let filter = fixed(&subscription.topic, &settings)
-                .and_then(|filter| check_filter(&filter).map(|()| filter).map_err(Into::into))
+            let filter = Template::filter(&subscription.topic, &settings)
                 .map_err(failed(&key, &subscription.topic))?;
             let (qos, format) = (subscription.qos, subscription.format);
             subscriptions.push(Inlet {
@@ -232,27 +218,56 @@ fn steady_random(names: &BridgeNames) -> String {
         .collect()
 }
 
-/// A template that makes a topic of whatever event.
-fn outlet_topic(text: &str, settings: &Settings) -> Result<Template, TemplateError> {
-    let template = Template::compile(text, settings)?;
-    let event = Event {
-        head: Head::new(0),
-        class: 20,
-        vscp_type: 3,
-        obid: 1,
-        guid: settings.driver_guid,
-        time: EventTime::Unix { nanos: 1 },
-        data: Data::try_from(vec![0; 8]).unwrap_or_default(),
-    };
-    let topic = template.text(&Scope {
-        settings,
-        event: Some(&event),
-        format: "json",
-    });
-    match check_topic(&topic) {
-        Ok(()) => Ok(template),
-        // A topic of nothing but a value that this event lacks may be one for others.
-        Err(NameError::Empty) if !text.is_empty() => Ok(template),
-        Err(error) => Err(error.into()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_driver;
+
+    fn plan(mqtt: &str, shared: bool) -> Plan {
+        let text = format!("{{\"mqtt\": {{{mqtt}}}}}");
+        let mut config = load_driver(&text).unwrap().0.mqtt.unwrap();
+        config.shared_with_daemon = shared;
+        let names = BridgeNames {
+            driver_guid: "::1".parse().unwrap(),
+            server_guid: Some("::2".parse().unwrap()),
+            driver_name: "link".to_owned(),
+            machine_id: "this machine".to_owned(),
+        };
+        let directions = Directions {
+            publish: true,
+            subscribe: true,
+        };
+        Plan::new(&config, names, directions, Generation::V2).unwrap()
+    }
+
+    #[test]
+    fn beside_a_daemon_names_differ_from_the_daemons() {
+        let section = "\"clientid\": \"vscpd\", \"will\": {\"topic\": \"w/{{srvguid[15]}}\", \
+                       \"payload\": \"down\"}";
+        let (alone, beside) = (plan(section, false), plan(section, true));
+        assert_eq!(alone.options.client_id, "vscpd");
+        assert_eq!(beside.options.client_id, "vscpd-link");
+        assert_eq!(alone.options.will.unwrap().topic, "w/2");
+        assert_eq!(beside.options.will.unwrap().topic, "w/2/link");
+    }
+
+    #[test]
+    fn random_names_stay_the_same() {
+        let section = "\"clientid\": \"x-{{rnd}}\"";
+        let id = plan(section, false).options.client_id;
+        assert_eq!(id, plan(section, false).options.client_id);
+        assert_eq!(id.len(), 18);
+        assert!(plan("", false).options.client_id.starts_with("vscp-link-"));
+    }
+
+    #[test]
+    fn topics_are_rendered_once() {
+        let plan = plan(
+            "\"subscribe\": [{\"topic\": \"vscp/{{guid[15]}}/#\"}], \
+             \"publish\": [{\"topic\": \"a\"}, {\"topic\": \"b\"}, {\"topic\": \"c\"}]",
+            false,
+        );
+        assert_eq!(plan.subscriptions[0].filter, "vscp/1/#");
+        assert_eq!(plan.window(), 333, "identifiers for all copies");
     }
 }

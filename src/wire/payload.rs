@@ -2,10 +2,31 @@
 
 use thiserror::Error;
 
-use crate::config::model::{ReadFormat, WriteFormat};
 use crate::event::Event;
 use crate::event::json::{self, Generation, JsonError};
 use crate::event::text::{self, Defaults, EventTextError, TextForm};
+
+/// The form of payloads that come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFormat {
+    /// Told by the first byte.
+    #[default]
+    Auto,
+    /// JSON.
+    Json,
+    /// The comma form.
+    Text,
+}
+
+/// The form of payloads that go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteFormat {
+    /// JSON.
+    #[default]
+    Json,
+    /// The comma form.
+    Text,
+}
 
 /// Why a payload is not an event.
 #[derive(Debug, Error)]

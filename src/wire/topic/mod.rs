@@ -13,6 +13,8 @@ pub use name::{NameError, check_filter, check_topic, matches};
 use variable::Variable;
 pub use variable::{Scope, Settings};
 
+use crate::event::{Data, Event, EventTime, Head};
+
 /// A template that cannot be used. Positions count characters, from 1.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TemplateError {
@@ -136,6 +138,63 @@ impl Template {
             pieces.push(Piece::Text(rest.to_owned()));
         }
         Ok(Self(pieces))
+    }
+
+    /// Reads a template for topics to publish to, and tries it with an event.
+    ///
+    /// # Errors
+    /// [`TemplateError`], also where what it renders is no topic.
+    pub fn for_publishing(text: &str, settings: &Settings) -> Result<Self, TemplateError> {
+        let template = Self::compile(text, settings)?;
+        let event = Event {
+            head: Head::new(0),
+            class: 20,
+            vscp_type: 3,
+            obid: 1,
+            guid: settings.driver_guid,
+            time: EventTime::Unix { nanos: 1 },
+            data: Data::try_from(vec![0; 8]).unwrap_or_default(),
+        };
+        let scope = Scope {
+            settings,
+            event: Some(&event),
+            format: "json",
+        };
+        match check_topic(&template.text(&scope)) {
+            Ok(()) => Ok(template),
+            // Nothing but a value that this event lacks may be a topic with others.
+            Err(NameError::Empty) if !text.is_empty() => Ok(template),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The filter to subscribe to that a template renders.
+    ///
+    /// # Errors
+    /// [`TemplateError`], also where what it renders is no filter.
+    pub fn filter(text: &str, settings: &Settings) -> Result<String, TemplateError> {
+        let filter = Self::fixed(text, settings)?;
+        check_filter(&filter)?;
+        Ok(filter)
+    }
+
+    /// The topic that a template renders without an event.
+    ///
+    /// # Errors
+    /// [`TemplateError`], also where what it renders is no topic.
+    pub fn topic(text: &str, settings: &Settings) -> Result<String, TemplateError> {
+        let topic = Self::fixed(text, settings)?;
+        check_topic(&topic)?;
+        Ok(topic)
+    }
+
+    fn fixed(text: &str, settings: &Settings) -> Result<String, TemplateError> {
+        let scope = Scope {
+            settings,
+            event: None,
+            format: "",
+        };
+        Ok(Self::compile(text, settings)?.text(&scope))
     }
 
     /// Appends the text for a scope.

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::event::Guid;
 use crate::event::text::{Defaults, parse};
-use crate::event::{Event, Guid};
 
 fn settings() -> Settings {
     Settings {
