@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,16 +13,14 @@ mod support;
 use support::client::Client;
 use support::dialogue;
 use support::host::{Host, Layout, compile};
+use support::mosquitto::free_port;
 use support::tools::{library, need, run};
 
 const LAYOUTS: [(Layout, &str); 2] = [(Layout::Classic, "classic"), (Layout::V2, "v2")];
 
-/// A port that was free a moment ago: across the C interface nobody tells which one port 0 became.
+/// Across the C interface nobody tells which port 0 became.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 fn config(address: SocketAddr, abi: &str) -> String {

@@ -347,7 +347,15 @@ async fn start_parts(
     });
     let (bridging, bridges) = (CancellationToken::new(), TaskTracker::new());
     let bridge = match &plan.mqtt {
-        None => None,
+        None => {
+            if !waiting.is_empty() {
+                tracing::error!(
+                    "{} events have no way out: there is no broker any more",
+                    waiting.len()
+                );
+            }
+            None
+        }
         Some(mqtt) => {
             let names = BridgeNames {
                 driver_guid: guid,

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -189,19 +189,38 @@ impl Shared {
         }
     }
 
-    /// Everything anew, but for what waits: that goes along.
+    /// Everything anew, but for what waits: that goes along. Where it cannot start (an address is
+    /// taken, perhaps) it tries again until it can, or until the driver is closed.
     fn restart(&self, control: &mpsc::Sender<Control>) {
-        let closing = self.closing();
-        if *closing {
-            return;
-        }
-        let waiting = self.stop(Duration::ZERO);
-        match Engine::start(&self.source, &self.host, control.clone(), waiting) {
-            Ok(engine) => {
-                let mut place = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-                *place = Some(Arc::new(engine));
+        const PAUSE: Duration = Duration::from_secs(5);
+        let waiting = {
+            let closing = self.closing();
+            if *closing {
+                return;
             }
-            Err(error) => error.report(),
+            self.stop(Duration::ZERO)
+        };
+        loop {
+            {
+                let closing = self.closing();
+                if *closing {
+                    return;
+                }
+                let started =
+                    Engine::start(&self.source, &self.host, control.clone(), waiting.clone());
+                match started {
+                    Ok(engine) => {
+                        *self.engine.write().unwrap_or_else(PoisonError::into_inner) =
+                            Some(Arc::new(engine));
+                        return;
+                    }
+                    Err(error) => error.report(),
+                }
+            }
+            let again = Instant::now() + PAUSE;
+            while Instant::now() < again && !*self.closing() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::perform::{Next, Performer};
 use super::{Context, Control};
-use crate::hub::SharedEvent;
+use crate::hub::{Channel, SharedEvent};
 use crate::wire::line::LineReader;
 use crate::wire::link::{Session, reply};
 
@@ -198,12 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn wait(&mut self) -> Result<(), End> {
         let looping = self.session.looping();
         let channel = self.performer.channel().cloned();
-        let ended = async {
-            match &channel {
-                Some(channel) => channel.ended().cancelled().await,
-                None => std::future::pending().await,
-            }
-        };
+        let ended = ended(channel.clone());
         let arrived = async {
             match &channel {
                 Some(channel) if looping => channel.queue().arrived().await,
@@ -230,7 +225,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(());
         }
         let patience = self.context.limits.response_timeout;
-        let written = tokio::time::timeout(patience, self.stream.write_all(&self.out)).await;
+        let ended = ended(self.performer.channel().cloned());
+        let written = tokio::select! {
+            biased;
+            written = tokio::time::timeout(patience, self.stream.write_all(&self.out)) => written,
+            () = ended => return Err(End::Ended),
+        };
         self.out.clear();
         self.out.shrink_to(2 * BATCH);
         match written {
@@ -244,6 +244,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(End::Slow)
             }
         }
+    }
+}
+
+/// Returns when somebody wants the client gone; never before its login.
+async fn ended(channel: Option<Arc<Channel>>) {
+    match channel {
+        Some(channel) => channel.ended().cancelled().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -22,6 +22,8 @@ use crate::wire::topic::{check_topic, matches};
 const BATCH: usize = 128;
 /// How long the broker may take to read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the broker's name may take to be looked up.
+const LOOKUP: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -108,7 +110,7 @@ impl Worker {
             options,
             ..
         } = &self.plan;
-        let addresses = lookup::addresses(host, *port)
+        let addresses = lookup::addresses(host, *port, LOOKUP)
             .await
             .map_err(|error| error.to_string())?;
         let mut trouble = String::new();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -23,6 +24,8 @@ pub struct BindError {
     pub source: io::Error,
 }
 
+/// How long the name of an interface may take to be looked up; a host waits meanwhile.
+const LOOKUP: Duration = Duration::from_secs(3);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
@@ -56,7 +59,7 @@ pub async fn bind(interface: &Interface) -> Result<Vec<TcpListener>, BindError> 
             Ok(bound)
         }
         InterfaceHost::Name(name) => {
-            let addresses = lookup::addresses(name, port).await;
+            let addresses = lookup::addresses(name, port, LOOKUP).await;
             let mut bound = Vec::new();
             for address in addresses.map_err(failed(name.clone()))? {
                 bound.append(&mut one(address, true, failed)?);

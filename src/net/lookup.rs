@@ -9,14 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// How long a lookup may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The addresses of a host name or a literal address.
+/// The addresses of a host name or a literal address, if they are known within `patience`.
 ///
 /// # Errors
 /// What the resolver says, that the name has no address, or that it took too long.
-pub async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub async fn addresses(host: &str, port: u16, patience: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -32,7 +29,7 @@ pub async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
             let _ = answer.send(found);
         })?;
     let failed = |kind, what: &str| io::Error::new(kind, format!("{what} {host:?}"));
-    match tokio::time::timeout(PATIENCE, answered).await {
+    match tokio::time::timeout(patience, answered).await {
         Ok(Ok(Ok(found))) if !found.is_empty() => Ok(found),
         Ok(Ok(Ok(_))) => Err(failed(io::ErrorKind::NotFound, "no address for")),
         Ok(Ok(Err(error))) => Err(error),
