@@ -274,7 +274,7 @@ static int cycle(const char *path, const char *config, int count) {
          entries("/proc/self/fd"), descriptors, heap_now, heap);
   CHECK(threads_left() == 1);
   CHECK(entries("/proc/self/fd") == descriptors);
-  /* Exact where the caller has switched glibc's caches per thread off, as the test does. */
+  /* Exact where glibc has no caches per thread and one arena only, as the test arranges. */
   CHECK(heap_now <= heap + 512);
   return 0;
 }
