@@ -14,7 +14,7 @@ use support::client::Client;
 use support::dialogue;
 use support::host::{Host, Layout, compile};
 use support::mosquitto::free_port;
-use support::tools::{library, need, run};
+use support::tools::{library, need, root, run};
 
 const LAYOUTS: [(Layout, &str); 2] = [(Layout::Classic, "classic"), (Layout::V2, "v2")];
 
@@ -152,6 +152,40 @@ fn two_hundred_times_under_valgrind() {
             &["cycle", library().to_str().unwrap(), &config, "200"],
         );
     }
+}
+
+#[test]
+fn the_header_is_plain_c() {
+    let place = TempDir::new().unwrap();
+    let source = place.path().join("header.c");
+    for layout in ["", "#define VSCP_LINK_ABI_V2\n"] {
+        std::fs::write(&source, format!("{layout}#include \"vscpl2drv-link.h\"\n")).unwrap();
+        for standard in ["-std=c99", "-std=c11", "-std=c17"] {
+            let mut gcc = Command::new(need("gcc"));
+            gcc.args([
+                standard,
+                "-Wall",
+                "-Wextra",
+                "-pedantic",
+                "-Werror",
+                "-fsyntax-only",
+            ]);
+            run(gcc.arg("-I").arg(root().join("include")).arg(&source));
+        }
+    }
+}
+
+#[test]
+fn an_event_of_zeros_is_none() {
+    let place = TempDir::new().unwrap();
+    let address = free_address();
+    let program = compile(Layout::Classic, place.path());
+    let mut host = Host::start(&program, &config(address, "classic"));
+    let mut client = Client::log_in(address);
+    assert_eq!(host.ask("zeros"), "code 0");
+    assert_eq!(host.ask("write 0 0 0 0 1004724001 0 0"), "code 0");
+    assert_eq!(client.must("cdta")[0], "1", "the other one has a GUID");
+    host.end();
 }
 
 #[test]

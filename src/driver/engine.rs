@@ -235,7 +235,13 @@ impl Engine {
     /// Hands an event of the host's to the clients; false where somebody else brings them.
     pub(super) fn feed(&self, event: Event) -> bool {
         if self.host_feeds {
-            tracing::dispatcher::with_default(&self.dispatch, || self.hub.deliver(event));
+            tracing::dispatcher::with_default(&self.dispatch, || {
+                if is_blank(&event) {
+                    self.hub.malformed("host", &"an event of nothing but zeros");
+                } else {
+                    self.hub.deliver(event);
+                }
+            });
         }
         self.host_feeds
     }
@@ -299,6 +305,13 @@ impl Engine {
             "stopped"
         );
     }
+}
+
+/// Daemons hand on an event of zeros where they could not read a message.
+fn is_blank(event: &Event) -> bool {
+    (event.class, event.vscp_type, event.head.classic()) == (0, 0, 0)
+        && event.guid.is_zero()
+        && event.data.is_empty()
 }
 
 /// What [`start_parts`] starts.

@@ -182,6 +182,10 @@ static int serve(const char *path, const char *config) {
       }
     } else if (!strncmp(line, "write", 5)) {
       printf("code %d\n", write_event(&library, handle, line));
+    } else if (!strncmp(line, "zeros", 5)) {
+      vscpEvent event;
+      memset(&event, 0, sizeof event);
+      printf("code %d\n", library.write(handle, &event, 500));
     } else if (!strncmp(line, "close", 5)) {
       double start = now();
       int code = library.close(handle);

@@ -481,3 +481,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 fn say(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+use super::*;
+
+fn ask(line: &str) -> String {
+    let mut session = Session::new(Arc::default());
+    let mut out = Vec::new();
+    assert!(
+        session
+            .handle(Line::Text(line.as_bytes()), 1, &mut out)
+            .is_none()
+    );
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn every_command_has_its_help_under_each_of_its_names() {
+    let all = ask("help");
+    for entry in COMMANDS {
+        for name in entry.names {
+            let text = ask(&format!("help {}", name.to_lowercase()));
+            let usage = format!("{} {}", entry.names[0], entry.arguments);
+            assert!(
+                text.starts_with(&format!("{}\r\n", usage.trim_end())),
+                "{text}"
+            );
+            assert!(text.ends_with(&format!("\r\n{}", reply::SUCCESS)), "{text}");
+            assert!(all.contains(name), "{name}");
+        }
+    }
+    // Nothing that a client could take for the end of a reply.
+    let lines: Vec<&str> = all.lines().collect();
+    let before = &lines[..lines.len() - 1];
+    assert!(
+        before
+            .iter()
+            .all(|line| !line.contains("+OK") && !line.contains("-OK"))
+    );
+    assert!(before.iter().all(|line| !line.starts_with(['+', '-'])));
+}
+
+#[test]
+fn no_command_is_known_by_a_part_of_its_name() {
+    for entry in COMMANDS {
+        for name in entry.names {
+            assert_eq!(ask(&format!("{name}x")), reply::UNKNOWN);
+            if command::find(&name[..name.len() - 1]).is_none() {
+                assert_eq!(ask(&name[..name.len() - 1]), reply::UNKNOWN);
+            }
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_line_has_one_status_or_a_request(
+        lines in proptest::collection::vec(
+            proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60), 1..20),
+    ) {
+        let mut session = Session::new(Arc::default());
+        for line in lines {
+            let mut out = Vec::new();
+            let request = session.handle(Line::Text(&line), 1, &mut out);
+            let text = String::from_utf8_lossy(&out).into_owned();
+            let count = text.lines().filter(|l| l.starts_with("+OK") || l.starts_with("-OK")).count();
+            let blank = line::clean(&line).is_some_and(|line| line.is_empty());
+            match request {
+                Some(Request::Close) | None => proptest::prop_assert_eq!(count, usize::from(!blank)),
+                Some(_) => proptest::prop_assert!(count <= 1),
+            }
+        }
+    }
+}
