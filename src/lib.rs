@@ -21,7 +21,7 @@
 //! | [`wire`] | lines, the link protocol's dialogue, topics and payloads; pure |
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
-//! | [`log`], [`net`], [`os`] | leaves: log files, sockets, the operating system |
+//! | [`log`], [`net`], [`os`], [`error`] | leaves: log files, sockets, the operating system, errors as text |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
 //! | [`mqtt`] | the bridge to a broker, and its outbox |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
@@ -37,6 +37,7 @@ pub mod auth;
 pub mod catalog;
 pub mod config;
 pub mod driver;
+pub mod error;
 pub mod event;
 pub mod hub;
 pub mod link;

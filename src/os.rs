@@ -3,6 +3,7 @@
 
 use std::ffi::CStr;
 use std::net::Ipv4Addr;
+use std::time::SystemTime;
 
 use crate::event::Guid;
 
@@ -132,6 +133,15 @@ fn guid_of(mut interfaces: Vec<NetInterface>) -> Option<Guid> {
             .find_map(|interface| interface.ipv4.first())?;
         Some(Guid::from_ipv4(address.octets()))
     })
+}
+
+/// The time, in nanoseconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What tells this machine from all others, over restarts.

@@ -11,24 +11,28 @@ use support::tools::root;
 
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("error", &[]),
     ("event", &[]),
     ("catalog", &["event"]),
     ("auth", &["event"]),
-    ("wire", &["event", "catalog", "auth"]),
-    ("config", &["event", "auth", "wire"]),
+    ("wire", &["event", "catalog", "auth", "error"]),
+    ("config", &["event", "auth", "wire", "error"]),
     ("os", &["event"]),
     ("log", &["config", "os"]),
     ("hub", &["event", "auth", "wire"]),
     ("net", &["config"]),
-    ("link", &["event", "auth", "config", "wire", "hub", "net"]),
-    ("mqtt", &["event", "config", "wire", "hub", "net"]),
+    (
+        "link",
+        &["event", "auth", "config", "wire", "hub", "net", "os"],
+    ),
+    ("mqtt", &["event", "config", "wire", "hub", "net", "os"]),
     (
         "driver",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "link", "mqtt", "log", "os",
+            "event", "auth", "config", "wire", "hub", "net", "link", "mqtt", "log", "os", "error",
         ],
     ),
-    ("abi", &["event", "driver"]),
+    ("abi", &["event", "driver", "os"]),
 ];
 
 fn sources(place: &Path) -> Vec<PathBuf> {

@@ -17,6 +17,7 @@ use guard::guarded;
 
 use crate::driver::{Driver, ReadError, Source};
 use crate::event::Guid;
+use crate::os::now;
 
 /// Return codes, shared by the `CANAL_ERROR_…` and `VSCP_ERROR_…` families.
 pub mod code {
@@ -156,10 +157,4 @@ pub extern "C" fn VSCPGetVersion() -> c_ulong {
 #[unsafe(no_mangle)]
 pub extern "C" fn VSCPGetVendorString() -> *const c_char {
     c"vscpl2drv-link, https://www.vscp.org".as_ptr()
-}
-
-/// Nanoseconds since 1970, for events that come without a time.
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
 }

@@ -151,14 +151,7 @@ impl Report {
 
     /// An error and its causes.
     pub(super) fn refuse(&mut self, node: &Node<'_>, error: &dyn std::error::Error) {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        self.error(node, text);
+        self.error(node, crate::error::with_causes(error));
     }
 
     pub(super) fn warn(&mut self, node: &Node<'_>, message: &str) {

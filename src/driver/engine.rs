@@ -1,7 +1,6 @@
 //! Everything of a driver that runs: log, runtime, hub, link server, bridge. The only place that
 //! knows the order of start and stop.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::{Source, report, runtime};
 use crate::auth::{RandomError, UserTable};
 use crate::config::model::{AbiChoice, DaemonEntry, DriverConfig, Interface, InterfaceHost};
 use crate::config::{self, ConfigError};
+use crate::error::with_causes;
 use crate::event::{Event, Guid};
 use crate::hub::{Downlink, Hub, HubSettings, SharedEvent};
 use crate::link::{self, Context, Control, Parts};
@@ -88,12 +88,7 @@ impl StartError {
 
     /// Says why: in the driver's log where it has one, else in the system's.
     pub(super) fn report(self) {
-        let mut text = format!("the driver does not start: {}", self.cause);
-        let mut source = std::error::Error::source(&*self.cause);
-        while let Some(error) = source {
-            let _ = fmt::Write::write_fmt(&mut text, format_args!(": {error}"));
-            source = error.source();
-        }
+        let text = format!("the driver does not start: {}", with_causes(&*self.cause));
         match &self.logger {
             Some(logger) => tracing::dispatcher::with_default(&logger.dispatch(), || {
                 text.lines().for_each(|line| tracing::error!("{line}"));

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::perform::{Next, Performer};
 use super::{Context, Control};
 use crate::hub::{Channel, SharedEvent};
+use crate::os::now;
 use crate::wire::line::LineReader;
 use crate::wire::link::{Session, reply};
 
@@ -253,12 +254,4 @@ async fn ended(channel: Option<Arc<Channel>>) {
         Some(channel) => channel.ended().cancelled().await,
         None => std::future::pending().await,
     }
-}
-
-/// Nanoseconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

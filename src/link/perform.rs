@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
-use super::connection::now;
 use super::{Context, Control};
 use crate::auth::{Refused, User};
 use crate::event::EventTime;
 use crate::hub::{Channel, Client, SharedEvent};
+use crate::os::now;
 use crate::wire::link::reply::{self, InterfaceRow};
 use crate::wire::link::{Identity, Request, Session};
 

@@ -1,7 +1,7 @@
 //! The task that connects to the broker, for ever, and moves events both ways while it can.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +15,7 @@ use crate::event::text::Defaults;
 use crate::event::{Event, Guid};
 use crate::hub::{Downlink, SharedEvent};
 use crate::net::lookup;
+use crate::os::now;
 use crate::wire::payload;
 use crate::wire::topic::{check_topic, matches};
 
@@ -311,12 +312,4 @@ fn chance() -> u8 {
     let mut byte = [127];
     let _ = getrandom::fill(&mut byte);
     byte[0]
-}
-
-/// Nanoseconds since 1970.
-fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
+pub(crate) use vscpl2drv_link::error::with_causes as chain;
+
 use crate::client::ClientError;
 
 /// Why a subcommand ended before its time.
@@ -68,18 +70,6 @@ impl Failure {
 /// A message for people on stderr. One that cannot be written has nowhere else to go.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "vscp-link: {message}");
-}
-
-/// An error and its causes, `a: b: c`.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Text of somebody else's that is safe to show on a terminal.

@@ -11,6 +11,7 @@ use super::command::{self, COMMANDS, Command, Entry};
 use super::history::History;
 use super::reply;
 use crate::auth::{Refusal, User};
+use crate::error::with_causes;
 use crate::event::text::{self, Defaults};
 use crate::event::{Event, Filter, FilterPair, Guid};
 use crate::wire::line::{self, Line};
@@ -466,16 +467,6 @@ fn harmless(line: &str) -> String {
     ["+OK", "-OK", "+ERR"]
         .iter()
         .fold(text, |text, status| text.replace(status, &status[1..]))
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn say(out: &mut Vec<u8>, text: &str) {
