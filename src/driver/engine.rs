@@ -260,7 +260,7 @@ impl Engine {
         let waiting = tracing::dispatcher::with_default(&self.dispatch, || {
             let waiting = runtime.block_on(self.stop_parts(drain));
             // Joins all threads; none of them blocks for long.
-            runtime.shutdown_timeout(Duration::from_millis(500));
+            runtime.shutdown_timeout(Duration::from_millis(300));
             self.say_farewell(waiting.len(), ignored);
             waiting
         });
@@ -269,7 +269,7 @@ impl Engine {
     }
 
     async fn stop_parts(&self, drain: Duration) -> Vec<Arc<SharedEvent>> {
-        const GRACE: Duration = Duration::from_millis(500);
+        const GRACE: Duration = Duration::from_millis(300);
         self.serving.cancel();
         self.sessions.close();
         let _ = tokio::time::timeout(GRACE, self.sessions.wait()).await;
