@@ -6,6 +6,8 @@ use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tempfile::TempDir;
@@ -403,5 +405,31 @@ fn an_optional_broker_drops_and_counts() {
     for _ in 0..10 {
         client.must("send 0,20,3,,,,-,0,0,1");
     }
+    bench.host.end();
+}
+
+#[test]
+fn a_small_window_does_not_stall_what_is_never_acknowledged() {
+    const COUNT: usize = 2000;
+    let broker = Mosquitto::start();
+    // So many topics that few events are in flight, and no ping that would wake the driver.
+    let topics: Vec<String> = (0..20)
+        .map(|n| format!("{{\"topic\": \"many/{n}\", \"format\": \"string\"}}"))
+        .collect();
+    let section = format!("\"keepalive\": 0, \"publish\": [{}]", topics.join(", "));
+    let bench = open(broker.port(), "", &section);
+    let mut subscriber = Subscriber::start(broker.port(), "many/19", 0);
+    let mut client = Client::log_in(bench.address);
+    wait_for_broker(&mut client);
+    let found = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&found);
+    thread::spawn(move || {
+        for _ in 0..COUNT {
+            subscriber.message();
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    flood(bench.address, COUNT).join().unwrap();
+    wait_until("all have arrived", || found.load(Ordering::SeqCst) == COUNT);
     bench.host.end();
 }

@@ -127,6 +127,11 @@ impl Outbox {
         Some(taken)
     }
 
+    /// True where another event could be put in flight at once.
+    pub(super) fn can_take(&self) -> bool {
+        self.flight.len() < self.window && !self.waiting.is_empty()
+    }
+
     /// The copies of an event have been handed to the socket; so many await acknowledgement.
     pub(super) fn written(&mut self, serial: u64, open: usize) {
         if let Some(flight) = self.in_flight(serial) {

@@ -178,7 +178,7 @@ impl Worker {
         self.backoff.reset();
         self.bridge.connected();
         loop {
-            let sent = in_time(self.send(client)).await?;
+            in_time(self.send(client)).await?;
             in_time(client.flush()).await?;
             // A copy of QoS 0 has done what it can once it is in the socket.
             self.bridge.settle();
@@ -190,7 +190,7 @@ impl Worker {
                 in_time(client.accept(packet, &mut self.arrivals)).await?;
                 received += 1;
             }
-            if received == 0 && sent < BATCH {
+            if received == 0 && !self.bridge.outbox().can_take() {
                 tokio::select! {
                     biased;
                     packet = client.next() => {
@@ -206,14 +206,12 @@ impl Worker {
         }
     }
 
-    /// Writes events as the window allows; gives how many.
-    async fn send(&mut self, client: &mut Client) -> Result<usize, ClientError> {
-        let mut count = 0;
-        while count < BATCH {
+    /// Writes a batch of events, as the window allows.
+    async fn send(&mut self, client: &mut Client) -> Result<(), ClientError> {
+        for _ in 0..BATCH {
             let Some(taken) = self.bridge.outbox().take() else {
                 break;
             };
-            count += 1;
             let mut open = 0;
             for at in 0..self.plan.publications.len() {
                 let outlet = &self.plan.publications[at];
@@ -233,7 +231,7 @@ impl Worker {
             }
             self.bridge.outbox().written(taken.serial, open);
         }
-        Ok(count)
+        Ok(())
     }
 
     /// One copy comes back for each publish to a topic that is subscribed to.
