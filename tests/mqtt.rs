@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ use support::client::Client;
 use support::dialogue;
 use support::host::{Host, Layout, compile};
 use support::mosquitto::{Mosquitto, Proxy, Subscriber, free_port, publish};
-use support::tools::wait_until;
+use support::tools::{PATIENCE, wait_until};
 
 struct Bench {
     host: Host,
@@ -431,5 +431,30 @@ fn a_small_window_does_not_stall_what_is_never_acknowledged() {
     });
     flood(bench.address, COUNT).join().unwrap();
     wait_until("all have arrived", || found.load(Ordering::SeqCst) == COUNT);
+    bench.host.end();
+}
+
+#[test]
+fn a_release_of_an_earlier_connection_is_confirmed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let broker = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut buffer = [0; 4096];
+        assert!(stream.read(&mut buffer).unwrap() > 0);
+        // CONNACK with a session, and PUBREL 5 of a message that this connection never saw.
+        stream.write_all(&[0x20, 2, 1, 0, 0x62, 2, 0, 5]).unwrap();
+        let mut seen = Vec::new();
+        while !seen.windows(4).any(|bytes| bytes == [0x70, 2, 0, 5]) {
+            let count = stream.read(&mut buffer).unwrap();
+            assert!(count > 0, "the driver left: {seen:?}");
+            seen.extend_from_slice(&buffer[..count]);
+        }
+    });
+    let section = "\"clientid\": \"kept\", \"bcleansession\": false, \
+                   \"subscribe\": [{\"topic\": \"to/#\", \"qos\": 2}]";
+    let bench = open(port, "", section);
+    broker.join().unwrap();
     bench.host.end();
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rumqttc::{
     ConnectReturnCode, ConnectionError, Disconnect, Event, EventLoop, LastWill, MqttOptions,
-    Packet, PingReq, Publish, QoS, Request, StateError, Subscribe, SubscribeFilter,
+    Packet, PingReq, PubComp, Publish, QoS, Request, StateError, Subscribe, SubscribeFilter,
     SubscribeReasonCode,
 };
 use thiserror::Error;
@@ -207,7 +207,19 @@ impl Client {
         arrivals: &mut Vec<Arrival>,
     ) -> Result<(), ClientError> {
         let state = &mut self.event_loop.state;
-        let answer = state.handle_incoming_packet(packet)?;
+        let released = match &packet {
+            Packet::PubRel(release) => Some(release.pkid),
+            _ => None,
+        };
+        let answer = match (state.handle_incoming_packet(packet), released) {
+            // Of a message that an earlier connection took: the broker goes on releasing it until
+            // that is confirmed (MQTT 3.1.1, section 4.3.3).
+            (Err(StateError::Unsolicited(_)), Some(identifier)) => {
+                state.events.clear();
+                Some(Packet::PubComp(PubComp::new(identifier)))
+            }
+            (answer, _) => answer?,
+        };
         for event in state.events.drain(..) {
             let Event::Incoming(packet) = event else {
                 continue;

@@ -38,6 +38,8 @@ pub(super) struct Worker {
     /// By packet identifier: the serial number of the event that it is a copy of.
     serials: Vec<Option<u64>>,
     arrivals: Vec<Arrival>,
+    /// Serial numbers of events that have been written and not flushed.
+    unflushed: Vec<u64>,
 }
 
 /// Why the work on a connection ended.
@@ -70,6 +72,7 @@ impl Worker {
             stop,
             serials,
             arrivals: Vec::new(),
+            unflushed: Vec::new(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Worker {
     /// Works on one connection until it breaks, or until it is told to stop.
     async fn serve(&mut self, mut client: Client) -> End {
         self.serials.fill(None);
+        self.unflushed.clear();
         let keep_alive = self.plan.options.keep_alive;
         // Twice as often as the broker asks for; a ping that is not answered by the next one
         // tells that it is gone. Without keep-alive nothing does.
@@ -180,6 +184,9 @@ impl Worker {
         loop {
             in_time(self.send(client)).await?;
             in_time(client.flush()).await?;
+            for serial in self.unflushed.drain(..) {
+                self.bridge.outbox().acknowledged(serial);
+            }
             // A copy of QoS 0 has done what it can once it is in the socket.
             self.bridge.settle();
             let mut received = 0;
@@ -229,7 +236,9 @@ impl Worker {
                     open += 1;
                 }
             }
-            self.bridge.outbox().written(taken.serial, open);
+            // One more until it is in the socket.
+            self.bridge.outbox().written(taken.serial, open + 1);
+            self.unflushed.push(taken.serial);
         }
         Ok(())
     }
