@@ -312,7 +312,7 @@ fn every_qos_and_several_topics_both_ways() {
     let topics = "\"publish\": [{\"topic\": \"q/0\", \"format\": \"string\"}, \
         {\"topic\": \"q/1\", \"qos\": 1, \"format\": \"string\"}, \
         {\"topic\": \"q/2\", \"qos\": 2, \"format\": \"string\", \"retain\": true}], \
-        \"generation\": \"classic\", \"clientid\": \"me-{{rnd}}\", \"bcleansession\": false, \
+        \"generation\": \"classic\", \"clientid\": \"me-{{rnd}}\", \
         \"subscribe\": [{\"topic\": \"to/0\"}, {\"topic\": \"to/1\", \"qos\": 1}, \
         {\"topic\": \"to/2\", \"qos\": 2, \"format\": \"json\"}]";
     let bench = open(broker.port(), "", topics);

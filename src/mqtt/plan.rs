@@ -129,7 +129,7 @@ impl Plan {
                 .map_err(failed(&key, &publication.topic))?;
             publications.push(Outlet {
                 topic,
-                qos: publication.qos,
+                qos: safe_qos(publication.qos, config.clean_session, &config.place),
                 retain: publication.retain,
                 format: publication.format,
             });
@@ -195,6 +195,16 @@ impl Plan {
     }
 }
 
+/// In a session that the broker keeps, it takes a QoS 2 publish for one of an earlier connection
+/// where the identifier is the same. QoS 1 may bring an event twice, but loses none.
+fn safe_qos(qos: u8, clean_session: bool, place: &str) -> u8 {
+    if qos == 2 && !clean_session {
+        tracing::warn!("{place}: QoS 2 with bcleansession false is published with QoS 1");
+        return 1;
+    }
+    qos
+}
+
 /// Never the daemon's, which has the same section before it.
 fn client_id(config: &MqttConfig, rnd: &str) -> String {
     let configured = config.client_id.replace("{{rnd}}", rnd);
@@ -249,6 +259,18 @@ mod tests {
         assert_eq!(beside.options.client_id, "vscpd-link");
         assert_eq!(alone.options.will.unwrap().topic, "w/2");
         assert_eq!(beside.options.will.unwrap().topic, "w/2/link");
+    }
+
+    #[test]
+    fn qos_2_needs_a_session_of_its_own() {
+        let section = |clean: bool| {
+            format!(
+                "\"clientid\": \"x\", \"bcleansession\": {clean}, \
+                 \"publish\": [{{\"topic\": \"a\", \"qos\": 2}}]"
+            )
+        };
+        assert_eq!(plan(&section(true), false).publications[0].qos, 2);
+        assert_eq!(plan(&section(false), false).publications[0].qos, 1);
     }
 
     #[test]
