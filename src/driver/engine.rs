@@ -68,6 +68,8 @@ enum Cause {
     Mqtt(#[from] MqttError),
     #[error("the link server cannot start")]
     Random(#[from] RandomError),
+    #[error("it is being closed")]
+    Closing,
     #[error("the runtime cannot start")]
     Runtime(#[from] std::io::Error),
 }
@@ -171,6 +173,7 @@ impl Engine {
         host: &Arc<HostPort>,
         control: mpsc::Sender<Control>,
         waiting: Vec<Arc<SharedEvent>>,
+        abort: &CancellationToken,
     ) -> Result<Self, StartError> {
         let loaded = load(source).map_err(|unloaded| {
             let Unloaded { cause, config } = *unloaded;
@@ -191,7 +194,8 @@ impl Engine {
                 tracing::warn!("{warning}");
             }
             let runtime = runtime::build(&dispatch)?;
-            let parts = runtime.block_on(start_parts(source, host, control, &loaded, waiting));
+            let parts =
+                runtime.block_on(start_parts(source, host, control, &loaded, waiting, abort));
             match parts {
                 Ok(parts) => Ok((runtime, parts)),
                 Err(cause) => {
@@ -327,6 +331,7 @@ async fn start_parts(
     control: mpsc::Sender<Control>,
     loaded: &Loaded,
     waiting: Vec<Arc<SharedEvent>>,
+    abort: &CancellationToken,
 ) -> Result<Started, Cause> {
     let Loaded {
         config,
@@ -343,7 +348,11 @@ async fn start_parts(
     // Everything that can fail comes before anything that is seen from outside goes on for long.
     let mut listeners = Vec::new();
     for interface in &config.interfaces {
-        listeners.append(&mut listener::bind(interface).await?);
+        // A name may take its time to be looked up, and a close must not wait for it.
+        tokio::select! {
+            bound = listener::bind(interface) => listeners.append(&mut bound?),
+            () = abort.cancelled() => return Err(Cause::Closing),
+        }
     }
     let hub = Hub::new(HubSettings {
         guid,

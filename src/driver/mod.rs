@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Guid};
 use crate::link::Control;
@@ -54,6 +55,8 @@ struct Shared {
     engine: RwLock<Option<Arc<Engine>>>,
     /// Set first of all by VSCPClose. Whoever starts an engine holds it meanwhile.
     closing: Mutex<bool>,
+    /// Cancelled before that, for whoever holds it.
+    abort: CancellationToken,
     ignored: AtomicU64,
 }
 
@@ -65,7 +68,8 @@ impl Driver {
         // A handful of messages at a time; whoever finds it full is told so.
         let (control, requests) = mpsc::channel(16);
         let host = HostPort::new(0);
-        let engine = match Engine::start(&source, &host, control.clone(), Vec::new()) {
+        let abort = CancellationToken::new();
+        let engine = match Engine::start(&source, &host, control.clone(), Vec::new(), &abort) {
             Ok(engine) => engine,
             Err(error) => {
                 error.report();
@@ -78,6 +82,7 @@ impl Driver {
             host,
             engine: RwLock::new(Some(Arc::new(engine))),
             closing: Mutex::new(false),
+            abort,
             ignored: AtomicU64::new(0),
         });
         let controller = {
@@ -138,6 +143,7 @@ impl Driver {
 
     /// Stops serving, drains, and returns everything to the system. Later calls do nothing.
     pub fn close(&self) {
+        self.shared.abort.cancel();
         *self.shared.closing() = true;
         self.shared.host.close();
         self.shared.stop(DRAIN);
@@ -206,8 +212,13 @@ impl Shared {
                 if *closing {
                     return;
                 }
-                let started =
-                    Engine::start(&self.source, &self.host, control.clone(), waiting.clone());
+                let started = Engine::start(
+                    &self.source,
+                    &self.host,
+                    control.clone(),
+                    waiting.clone(),
+                    &self.abort,
+                );
                 match started {
                     Ok(engine) => {
                         *self.engine.write().unwrap_or_else(PoisonError::into_inner) =
