@@ -104,7 +104,7 @@ fn what_is_dangerous_has_its_place() {
         ),
         (
             "rumqttc::",
-            &["src/mqtt/client.rs", "src/bin/vscp-link/broker/"][..],
+            &["src/mqtt/codec", "src/bin/vscp-link/broker/"][..],
         ),
         ("process::exit", &[][..]),
         ("process::abort", &[][..]),

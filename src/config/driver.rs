@@ -82,7 +82,8 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         outbox: outbox(o.take("outbox"), report),
         mqtt: o
             .take("mqtt")
-            .and_then(|node| mqtt::read(&node, Origin::Driver(&place), report)),
+            .map(|node| mqtt::read_all(&node, Origin::Driver(&place), report))
+            .unwrap_or_default(),
     };
     let (filter_in, filter_out) = filters(o.take("filter"), report);
     protection(o, report);
@@ -407,17 +408,11 @@ fn outbox(node: Option<Node<'_>>, report: &mut Report) -> OutboxConfig {
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let (events, bytes) = (default.max_events as u64, default.max_bytes as u64);
     let config = OutboxConfig {
+        path: text_if_set(o.take("path"), report).map(|(_, path)| PathBuf::from(path)),
+        sync: o.truth("sync", false, report),
         max_events: count(o.number("max-events", 1..=100_000_000, events, report)),
         max_bytes: count(o.number("max-bytes", 1024..=1 << 40, bytes, report)),
     };
-    for key in ["path", "sync"] {
-        if let Some(node) = o.take_alias(key) {
-            report.error(
-                &node,
-                "an outbox on disk is not available in this version; remove it",
-            );
-        }
-    }
     o.finish(report);
     config
 }

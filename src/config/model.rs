@@ -52,8 +52,8 @@ pub struct DriverConfig {
     pub bridge: BridgeConfig,
     /// Room for events on their way to a broker (`outbox`).
     pub outbox: OutboxConfig,
-    /// The driver file's own `mqtt` section.
-    pub mqtt: Option<MqttConfig>,
+    /// The driver file's own `mqtt` sections, one for each broker.
+    pub mqtt: Vec<MqttConfig>,
 }
 
 /// Limits and deadlines of the link server.
@@ -152,8 +152,12 @@ pub enum Owner {
 }
 
 /// `outbox`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxConfig {
+    /// The folder where it lives; in memory alone without one (`path`).
+    pub path: Option<PathBuf>,
+    /// What was written is on the disk, not only with the system, before it counts (`sync`).
+    pub sync: bool,
     /// Events at the most.
     pub max_events: usize,
     /// Bytes of events at the most.
@@ -163,6 +167,8 @@ pub struct OutboxConfig {
 impl Default for OutboxConfig {
     fn default() -> Self {
         Self {
+            path: None,
+            sync: false,
             max_events: 100_000,
             max_bytes: 64 * 1024 * 1024,
         }
@@ -227,6 +233,12 @@ pub struct MqttConfig {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// `protocol-version`.
+    pub version: MqttVersion,
+    /// The address of this machine to connect from (`bind`).
+    pub bind: Option<IpAddr>,
+    /// TLS, where it is on.
+    pub tls: Option<TlsClient>,
     /// User, where one is given.
     pub user: Option<String>,
     /// Password; never logged.
@@ -241,20 +253,36 @@ pub struct MqttConfig {
     pub connect_timeout: Duration,
     /// `tcp-nodelay`.
     pub nodelay: bool,
+    /// Messages of QoS 1 and 2 that the broker may have under way to us (`receive-maximum`).
+    pub receive_maximum: u16,
+    /// Messages of QoS 1 and 2 that may be under way to the broker (`send-maximum`).
+    pub send_maximum: Option<u16>,
     /// `reconnect`.
     pub reconnect: Reconnect,
+    /// What MQTT 5 alone can do (`v5`).
+    pub v5: V5Config,
     /// False counts what has no room instead of refusing it (`required`).
     pub required: bool,
-    /// `will`.
-    pub will: Option<Will>,
+    /// What the broker says when this client is gone (`will`).
+    pub will: Option<Message>,
+    /// What this client says when it is there (`birth`).
+    pub birth: Option<Message>,
+    /// The status document (`status`).
+    pub status: Option<Status>,
+    /// Which events of this broker's are taken (`filter`).
+    pub filter: FilterPair,
     /// `subscribe`.
     pub subscribe: Vec<Subscription>,
     /// `publish`.
     pub publish: Vec<Publication>,
     /// `generation`: which names and times payloads are written with.
     pub generation: GenerationChoice,
-    /// `topic-compat: vscpd`: unknown variables of topics render empty instead of being refused.
+    /// JSON of measurement events carries the value too (`bjsonmeasurementblock`).
+    pub measurement_block: bool,
+    /// `topic-compat: vscpd`: topics as the daemon makes them, its faults included.
     pub topic_compat: bool,
+    /// False publishes to topics as they stand (`bescape-pub-topics`).
+    pub escape_topics: bool,
     /// `user-escapes`: further variables of topics.
     pub user_escapes: BTreeMap<String, String>,
 }
@@ -280,9 +308,77 @@ impl Default for Reconnect {
     }
 }
 
-/// `will`.
+/// Which MQTT is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MqttVersion {
+    /// MQTT 3.1.1.
+    #[default]
+    V311,
+    /// MQTT 5.
+    V5,
+}
+
+/// `v5`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct V5Config {
+    /// Seconds that the broker keeps the session of a client that is gone (`session-expiry`).
+    pub session_expiry: Option<u32>,
+    /// Seconds that the broker keeps a message (`message-expiry`).
+    pub message_expiry: Option<u32>,
+    /// Sent with the connection and with each event (`user-properties`).
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// TLS to a server: what is trusted, and who this side is.
+#[derive(Clone)]
+pub struct TlsClient {
+    /// Where it stands, for messages.
+    pub place: String,
+    /// Certificates that are trusted (`cafile`).
+    pub ca_file: Option<PathBuf>,
+    /// A folder of them (`capath`).
+    pub ca_path: Option<PathBuf>,
+    /// The system's are trusted too (`tls-use-os-certs`).
+    pub os_certs: bool,
+    /// This side's certificate (`certfile`).
+    pub certificate: Option<PathBuf>,
+    /// Its key (`keyfile`).
+    pub key: Option<PathBuf>,
+    /// What the key is encrypted with, or the path of a file that holds it (`pwkeyfile`).
+    pub pass_phrase: Option<Zeroizing<String>>,
+    /// The certificate must be the host's (`no-hostname-checking`, the other way round).
+    pub check_host: bool,
+    /// The certificate must be trusted (`cert-reqs`).
+    pub check_certificate: bool,
+    /// `version`.
+    pub versions: TlsVersions,
+    /// Names of suites (`ciphers`); empty leaves the choice to the library.
+    pub ciphers: Vec<String>,
+    /// Protocols to agree on (`tls-alpn`).
+    pub alpn: Vec<String>,
+}
+
+impl std::fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsClient")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The oldest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersions {
+    /// TLS 1.2.
+    #[default]
+    From12,
+    /// TLS 1.3.
+    Only13,
+}
+
+/// A message about the driver itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Will {
+pub struct Message {
     /// Topic template.
     pub topic: String,
     /// Payload.
@@ -291,6 +387,17 @@ pub struct Will {
     pub qos: u8,
     /// Kept by the broker.
     pub retain: bool,
+}
+
+/// `status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Topic template.
+    pub topic: String,
+    /// How often it is published.
+    pub interval: Duration,
+    /// 0, 1 or 2.
+    pub qos: u8,
 }
 
 /// An entry of `subscribe`.
@@ -302,6 +409,31 @@ pub struct Subscription {
     pub qos: u8,
     /// How payloads are read.
     pub format: ReadFormat,
+    /// `v5-options`.
+    pub options: SubscribeOptions,
+}
+
+/// `v5-options`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// What this client publishes does not come back (`NO_LOCAL`).
+    pub no_local: bool,
+    /// Messages that are handed on as they come keep their flag (`RETAIN_AS_PUBLISHED`).
+    pub retain_as_published: bool,
+    /// When the broker sends what it has kept.
+    pub retained: Retained,
+}
+
+/// When a broker sends retained messages to a subscriber.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retained {
+    /// At each subscription (`SEND_RETAIN_ALWAYS`).
+    #[default]
+    Always,
+    /// Where it had none before (`SEND_RETAIN_NEW`).
+    New,
+    /// Not at all (`SEND_RETAIN_NEVER`).
+    Never,
 }
 
 /// An entry of `publish`.

@@ -34,6 +34,16 @@ impl<'a> Object<'a> {
         })
     }
 
+    /// An object without members, where something shorter stands in its place.
+    pub(super) fn empty(node: &Node<'a>) -> Self {
+        Self {
+            path: node.path().to_owned(),
+            members: Vec::new(),
+            known: Vec::new(),
+            aliases: Vec::new(),
+        }
+    }
+
     /// Takes a member. `null` is as good as absent.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -13,36 +13,38 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Dispatch;
 
+use super::bridges::{About, Bridges};
+use super::frailty::Frailty;
 use super::host::HostPort;
 use super::layout::{Layout, layout_of_host};
 use super::plan::{self, Plan, PlanError};
 use super::{Source, report, runtime};
 use crate::auth::{RandomError, UserTable};
-use crate::config::model::{AbiChoice, DaemonEntry, DriverConfig, Interface, InterfaceHost};
+use crate::config::model::{
+    AbiChoice, DaemonEntry, DriverConfig, GenerationChoice, Interface, InterfaceHost,
+};
 use crate::config::{self, ConfigError};
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
-use crate::hub::{Downlink, Hub, HubSettings, SharedEvent};
+use crate::hub::{Downlink, Hub, HubSettings};
 use crate::link::{self, Context, Control, Parts};
 use crate::log::{LogError, Logger};
-use crate::mqtt::{BridgeNames, Directions, MqttBridge, MqttError};
+use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::{self, BindError};
 use crate::wire::link::reply::Capabilities;
+use crate::wire::payload::Style;
 
 /// A running driver.
 pub(super) struct Engine {
     layout: Layout,
     hub: Arc<Hub>,
-    bridge: Option<Arc<MqttBridge>>,
+    bridges: Bridges,
     /// True where VSCPWrite brings events to clients.
     host_feeds: bool,
     addresses: Vec<SocketAddr>,
     /// Ends listeners and sessions.
     serving: CancellationToken,
     sessions: TaskTracker,
-    /// Ends the bridge.
-    bridging: CancellationToken,
-    bridges: TaskTracker,
     dispatch: Dispatch,
     owned: Mutex<Option<Owned>>,
 }
@@ -147,7 +149,7 @@ fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
         let found = config::find_daemon(&config.bridge, &source.config, &source.guid)?;
         let (daemon, more) = found.map_or((None, Vec::new()), |(entry, more)| (Some(entry), more));
         warnings.extend(more);
-        let plan = Plan::new(&config.bridge, config.mqtt.as_ref(), daemon.as_ref())?;
+        let plan = Plan::new(&config.bridge, &config.mqtt, daemon.as_ref())?;
         Ok((users, daemon, plan))
     })();
     match rest {
@@ -172,7 +174,7 @@ impl Engine {
         source: &Source,
         host: &Arc<HostPort>,
         control: mpsc::Sender<Control>,
-        waiting: Vec<Arc<SharedEvent>>,
+        waiting: Vec<Leftover>,
         abort: &CancellationToken,
     ) -> Result<Self, StartError> {
         let loaded = load(source).map_err(|unloaded| {
@@ -208,13 +210,11 @@ impl Engine {
             Ok((runtime, parts)) => Ok(Self {
                 layout: parts.layout,
                 hub: parts.hub,
-                bridge: parts.bridge,
+                bridges: parts.bridges,
                 host_feeds: loaded.plan.subscribe.host,
                 addresses: parts.addresses,
                 serving: parts.serving,
                 sessions: parts.sessions,
-                bridging: parts.bridging,
-                bridges: parts.bridges,
                 dispatch,
                 owned: Mutex::new(Some(Owned { runtime, logger })),
             }),
@@ -252,7 +252,7 @@ impl Engine {
 
     /// Ends everything, in five seconds at most with a drain of three. Gives the events that
     /// found no way out. `ignored` events of the host's were dropped, for the record.
-    pub(super) fn stop(&self, drain: Duration, ignored: u64) -> Vec<Arc<SharedEvent>> {
+    pub(super) fn stop(&self, drain: Duration, ignored: u64) -> Vec<Leftover> {
         let owned = self
             .owned
             .lock()
@@ -265,34 +265,32 @@ impl Engine {
             let waiting = runtime.block_on(self.stop_parts(drain));
             // Joins all threads; none of them blocks for long.
             runtime.shutdown_timeout(Duration::from_millis(300));
-            self.say_farewell(waiting.len(), ignored);
+            self.say_farewell(&waiting, ignored);
             waiting
         });
         drop(logger);
         waiting
     }
 
-    async fn stop_parts(&self, drain: Duration) -> Vec<Arc<SharedEvent>> {
+    async fn stop_parts(&self, drain: Duration) -> Vec<Leftover> {
         const GRACE: Duration = Duration::from_millis(300);
         self.serving.cancel();
         self.sessions.close();
         let _ = tokio::time::timeout(GRACE, self.sessions.wait()).await;
-        let mut waiting = Vec::new();
-        if let Some(bridge) = &self.bridge {
-            bridge.drain(Instant::now() + drain).await;
-            self.bridging.cancel();
-            self.bridges.close();
-            let _ = tokio::time::timeout(GRACE, self.bridges.wait()).await;
-            waiting = bridge.take_waiting();
-        }
-        waiting
+        self.bridges.stop(drain).await
     }
 
-    fn say_farewell(&self, waiting: usize, ignored: u64) {
+    fn say_farewell(&self, waiting: &[Leftover], ignored: u64) {
         use std::sync::atomic::Ordering::Relaxed;
         let totals = self.hub.totals();
-        if waiting > 0 {
-            tracing::warn!("{waiting} events had not reached the broker");
+        for left in waiting {
+            let (lost, kept) = (left.events.len(), left.on_disk);
+            if lost > 0 {
+                tracing::warn!("{lost} events had not reached the broker {}", left.place);
+            }
+            if kept > 0 {
+                tracing::info!("{kept} events wait on disk for the broker {}", left.place);
+            }
         }
         tracing::info!(
             submitted = totals.submitted.load(Relaxed),
@@ -317,12 +315,10 @@ fn is_blank(event: &Event) -> bool {
 struct Started {
     layout: Layout,
     hub: Arc<Hub>,
-    bridge: Option<Arc<MqttBridge>>,
+    bridges: Bridges,
     addresses: Vec<SocketAddr>,
     serving: CancellationToken,
     sessions: TaskTracker,
-    bridging: CancellationToken,
-    bridges: TaskTracker,
 }
 
 async fn start_parts(
@@ -330,7 +326,7 @@ async fn start_parts(
     host: &Arc<HostPort>,
     control: mpsc::Sender<Control>,
     loaded: &Loaded,
-    waiting: Vec<Arc<SharedEvent>>,
+    waiting: Vec<Leftover>,
     abort: &CancellationToken,
 ) -> Result<Started, Cause> {
     let Loaded {
@@ -362,60 +358,22 @@ async fn start_parts(
         filter_in: config.filter_in,
         filter_out: config.filter_out,
     });
-    let (bridging, bridges) = (CancellationToken::new(), TaskTracker::new());
-    let bridge = match &plan.mqtt {
-        None => {
-            if !waiting.is_empty() {
-                tracing::error!(
-                    "{} events have no way out: there is no broker any more",
-                    waiting.len()
-                );
-            }
-            None
-        }
-        Some(mqtt) => {
-            let names = BridgeNames {
-                driver_guid: guid,
-                server_guid: daemon.as_ref().and_then(|entry| entry.server_guid),
-                driver_name: daemon
-                    .as_ref()
-                    .map(|entry| entry.name.clone())
-                    .unwrap_or_default(),
-                machine_id: crate::os::machine_id().unwrap_or_default(),
-            };
-            let directions = Directions {
-                publish: plan.publish.driver,
-                subscribe: plan.subscribe.driver,
-            };
-            let generation = plan::generation(mqtt.generation, layout, daemon.is_some());
-            let downlink: Arc<dyn Downlink> = Arc::clone(&hub) as _;
-            let (bridge, task) = MqttBridge::start(
-                mqtt,
-                names,
-                directions,
-                config.outbox,
-                generation,
-                downlink,
-                bridging.clone(),
-            )?;
-            bridge.put_back(waiting);
-            bridges.spawn(task);
-            Some(bridge)
-        }
-    };
     if plan.publish.host {
         let downlink: Arc<dyn Downlink> = Arc::clone(&hub) as _;
         host.connect(
             Arc::downgrade(&downlink) as Weak<dyn Downlink>,
             config.limits.max_in_queue,
+            frailty(daemon.as_ref(), layout),
         );
         hub.add_uplink(Arc::clone(host) as _);
     }
-    if plan.publish.driver
-        && let Some(bridge) = &bridge
-    {
-        hub.add_uplink(Arc::clone(bridge) as _);
-    }
+    let about = About {
+        guid,
+        layout,
+        daemon: daemon.as_ref(),
+        outbox: &config.outbox,
+    };
+    let bridges = Bridges::start(plan, &about, &hub, waiting)?;
     let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
     let context = Context::new(Parts {
         hub: Arc::clone(&hub),
@@ -441,13 +399,23 @@ async fn start_parts(
     Ok(Started {
         layout,
         hub,
-        bridge,
+        bridges,
         addresses,
         serving,
         sessions,
-        bridging,
-        bridges,
     })
+}
+
+/// What the daemon cannot bear, where there is one that publishes.
+fn frailty(daemon: Option<&DaemonEntry>, layout: Layout) -> Frailty {
+    let Some((daemon, mqtt)) = daemon.and_then(|entry| Some((entry, entry.mqtt.as_ref()?))) else {
+        return Frailty::default();
+    };
+    let style = Style {
+        generation: plan::generation(GenerationChoice::Auto, layout, true),
+        measurement_block: mqtt.measurement_block,
+    };
+    Frailty::of(daemon, style)
 }
 
 /// One line about what was started, and warnings about what is open to all.

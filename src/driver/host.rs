@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::frailty::Frailty;
 use crate::event::Event;
 use crate::hub::{Downlink, SharedEvent, Uplink, UplinkStatus};
 
@@ -22,6 +23,7 @@ struct State {
     closed: bool,
     delivered: u64,
     refused: u64,
+    frailty: Frailty,
     /// Where events come back to.
     downlink: Option<Weak<dyn Downlink>>,
 }
@@ -60,7 +62,7 @@ impl HostPort {
                 let downlink = state.downlink.as_ref().and_then(Weak::upgrade);
                 drop(state);
                 if let Some(downlink) = downlink {
-                    downlink.expect_echo(&shared);
+                    downlink.expect_echo(&shared, false);
                 }
                 return Ok(shared.event().clone());
             }
@@ -82,9 +84,10 @@ impl HostPort {
         }
     }
 
-    /// Tells where events come back to, and how many may wait. Those that wait already stay.
-    pub(super) fn connect(&self, downlink: Weak<dyn Downlink>, most: usize) {
+    /// Tells where events come back to, how many may wait, and which the host cannot bear. Those that wait already stay.
+    pub(super) fn connect(&self, downlink: Weak<dyn Downlink>, most: usize, frailty: Frailty) {
         let mut state = self.lock();
+        state.frailty = frailty;
         state.downlink = Some(downlink);
         state.most = most;
         state.reserved = 0;
@@ -104,6 +107,10 @@ impl HostPort {
 impl Uplink for HostPort {
     fn name(&self) -> &str {
         "host"
+    }
+
+    fn bears(&self, event: &Event) -> bool {
+        self.lock().frailty.bears(event)
     }
 
     fn reserve(&self, _event: &SharedEvent) -> bool {
@@ -137,6 +144,7 @@ impl Uplink for HostPort {
             waiting: state.events.len(),
             delivered: state.delivered,
             refused: state.refused,
+            rejected: 0,
             trouble: String::new(),
         }
     }

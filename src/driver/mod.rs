@@ -4,7 +4,9 @@
 //! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
 //! tells which events the host has.
 
+mod bridges;
 mod engine;
+mod frailty;
 mod host;
 mod layout;
 mod plan;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Guid};
 use crate::link::Control;
+use crate::mqtt::Leftover;
 use engine::Engine;
 use host::HostPort;
 pub use host::ReadError;
@@ -243,7 +246,7 @@ impl Shared {
     }
 
     /// Stops what runs; gives the events that found no way out.
-    fn stop(&self, drain: Duration) -> Vec<Arc<crate::hub::SharedEvent>> {
+    fn stop(&self, drain: Duration) -> Vec<Leftover> {
         let engine = self
             .engine
             .write()

@@ -9,8 +9,8 @@ use crate::event::json::Generation;
 /// The outcome: each direction by the driver's own client, by the host, by both or by nobody.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
-    /// The driver's own client, where it has something to do.
-    pub(super) mqtt: Option<MqttConfig>,
+    /// The driver's own clients, where they have something to do.
+    pub(super) mqtt: Vec<MqttConfig>,
     pub(super) publish: Carriers,
     pub(super) subscribe: Carriers,
 }
@@ -32,20 +32,27 @@ pub(super) enum PlanError {
 }
 
 impl Plan {
-    /// The driver's own section goes before the daemon's.
+    /// The driver's own sections go before the daemon's.
     pub(super) fn new(
         bridge: &BridgeConfig,
-        own: Option<&MqttConfig>,
+        own: &[MqttConfig],
         daemon: Option<&DaemonEntry>,
     ) -> Result<Self, PlanError> {
-        let mqtt = own.or_else(|| daemon?.mqtt.as_ref());
+        let daemons = daemon.and_then(|entry| entry.mqtt.as_ref());
+        let mqtt = match own {
+            [] => daemons.map(std::slice::from_ref).unwrap_or_default(),
+            own => own,
+        };
         let publish = carriers(bridge.publish, "publish", mqtt, |mqtt| mqtt.publish.len())?;
         let subscribe = carriers(bridge.subscribe, "subscribe", mqtt, |mqtt| {
             mqtt.subscribe.len()
         })?;
-        let needed = publish.driver || subscribe.driver;
+        let needed = |mqtt: &&MqttConfig| {
+            publish.driver && !mqtt.publish.is_empty()
+                || subscribe.driver && !mqtt.subscribe.is_empty()
+        };
         Ok(Self {
-            mqtt: mqtt.filter(|_| needed).cloned(),
+            mqtt: mqtt.iter().filter(needed).cloned().collect(),
             publish,
             subscribe,
         })
@@ -55,13 +62,15 @@ impl Plan {
 fn carriers(
     owner: Owner,
     key: &'static str,
-    mqtt: Option<&MqttConfig>,
+    mqtt: &[MqttConfig],
     topics: impl Fn(&MqttConfig) -> usize,
 ) -> Result<Carriers, PlanError> {
     let possible = match mqtt {
-        None => Err(PlanError::NoSection(key)),
-        Some(mqtt) if topics(mqtt) == 0 => Err(PlanError::NoTopic(key, mqtt.place.clone())),
-        Some(_) => Ok(()),
+        [] => Err(PlanError::NoSection(key)),
+        [first, ..] if mqtt.iter().all(|mqtt| topics(mqtt) == 0) => {
+            Err(PlanError::NoTopic(key, first.place.clone()))
+        }
+        _ => Ok(()),
     };
     let (driver, host) = match owner {
         Owner::Auto => (possible.is_ok(), possible.is_err()),

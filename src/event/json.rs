@@ -6,8 +6,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
+use super::members::{self, Contradiction, Members, Same};
 use super::text::Defaults;
-use super::{Data, Event, EventTime, Guid, Head, MAX_DATA, number, time};
+use super::{Data, Event, EventTime, Guid, MAX_DATA, number, time};
 
 /// Which names, and which times, are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,21 @@ pub enum Generation {
 #[derive(Debug, Error)]
 #[error("not an event in JSON: {0}")]
 pub struct JsonError(#[from] serde_json::Error);
+
+/// The value of a measurement, as the JSON form may carry it beside the data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Block {
+    /// A finite number.
+    pub value: f64,
+    /// Which of the units of the event's type.
+    pub unit: u8,
+    /// Which sensor of the node.
+    pub sensor_index: u8,
+    /// 0 where the class has no zones.
+    pub zone: u8,
+    /// 0 where the class has no subzones.
+    pub subzone: u8,
+}
 
 /// Appends an event, byte for byte as the daemon of that generation does.
 pub fn write(event: &Event, generation: Generation, out: &mut Vec<u8>) {
@@ -59,6 +75,51 @@ pub fn write(event: &Event, generation: Generation, out: &mut Vec<u8>) {
     w.raw("\n}");
 }
 
+/// Appends an event with its measurement. As the daemon writes it: on one line, members in the
+/// order of the alphabet (VSCP specification, "JSON representation").
+pub fn write_measurement(event: &Event, generation: Generation, block: &Block, out: &mut Vec<u8>) {
+    let mut w = Writer(out);
+    let (v2, classic) = (
+        generation != Generation::Classic,
+        generation != Generation::V2,
+    );
+    w.raw("{");
+    if v2 {
+        w.raw("\"class\":").number(event.class.into());
+        w.raw(",\"data\":").data(&event.data);
+        w.raw(",\"datetime\":\"").date(event.time);
+        w.raw("\",\"guid\":\"").guid(&event.guid);
+        w.raw("\",\"head\":").number(event.head.unix().into());
+        w.raw(",");
+    }
+    w.raw("\"measurement\":{\"sensorindex\":")
+        .number(block.sensor_index.into());
+    w.raw(",\"subzone\":").number(block.subzone.into());
+    w.raw(",\"unit\":").number(block.unit.into());
+    w.raw(",\"value\":").float(block.value);
+    w.raw(",\"zone\":").number(block.zone.into());
+    w.raw("}");
+    if v2 {
+        w.raw(",\"note\":\"\",\"obid\":").number(event.obid.into());
+        w.raw(",\"timestamp_ns\":\"").nanos(event.time.nanos());
+        w.raw("\",\"type\":").number(event.vscp_type.into());
+    }
+    if classic {
+        w.raw(",\"vscpClass\":").number(event.class.into());
+        w.raw(",\"vscpData\":").data(&event.data);
+        w.raw(",\"vscpDateTime\":\"").date(event.time);
+        w.raw("\",\"vscpGuid\":\"").guid(&event.guid);
+        w.raw("\",\"vscpHead\":")
+            .number(event.head.classic().into());
+        w.raw(",\"vscpNote\":\"\",\"vscpObId\":")
+            .number(event.obid.into());
+        w.raw(",\"vscpTimeStamp\":")
+            .number(event.time.micros().into());
+        w.raw(",\"vscpType\":").number(event.vscp_type.into());
+    }
+    w.raw("}");
+}
+
 struct Writer<'a>(&'a mut Vec<u8>);
 
 impl Writer<'_> {
@@ -70,6 +131,15 @@ impl Writer<'_> {
     fn number(&mut self, value: u64) {
         self.0
             .extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// The shortest number that is the same; `1.0` for a whole one.
+    fn float(&mut self, value: f64) {
+        if let Some(number) = serde_json::Number::from_f64(value) {
+            self.0.extend_from_slice(number.to_string().as_bytes());
+        } else {
+            self.raw("null");
+        }
     }
 
     fn date(&mut self, time: EventTime) {
@@ -113,49 +183,7 @@ impl Writer<'_> {
 /// [`JsonError`] names the key.
 pub fn read(bytes: &[u8], defaults: &Defaults) -> Result<Event, JsonError> {
     let found: Members = serde_json::from_slice(bytes)?;
-    let head = found.head.unwrap_or(0);
-    let obid = found.obid.unwrap_or(0);
-    let guid = found.guid.unwrap_or(Guid::ZERO);
-    let now = EventTime::Unix {
-        nanos: defaults.now,
-    };
-    let time = match (found.nanos.filter(|&nanos| nanos != 0), found.seconds) {
-        (Some(nanos), _) => EventTime::Unix { nanos },
-        (None, Some((seconds, fraction))) => EventTime::Classic {
-            seconds,
-            micros: found.micros.unwrap_or_else(|| fraction.unwrap_or(0) / 1000),
-        },
-        (None, None) => match found.micros {
-            Some(micros) if micros != 0 => EventTime::Classic {
-                seconds: now.seconds(),
-                micros,
-            },
-            _ => now,
-        },
-    };
-    Ok(Event {
-        head: Head::new(head),
-        class: found.class.unwrap_or(0),
-        vscp_type: found.vscp_type.unwrap_or(0),
-        obid: if obid == 0 { defaults.obid } else { obid },
-        guid: if guid.is_zero() { defaults.guid } else { guid },
-        time,
-        data: found.data.unwrap_or_default(),
-    })
-}
-
-/// The members that mean something.
-#[derive(Default)]
-struct Members {
-    head: Option<u16>,
-    obid: Option<u32>,
-    class: Option<u16>,
-    vscp_type: Option<u16>,
-    guid: Option<Guid>,
-    seconds: Option<(i64, Option<u32>)>,
-    micros: Option<u32>,
-    nanos: Option<u64>,
-    data: Option<Data>,
+    Ok(found.settle(defaults))
 }
 
 impl<'de> Deserialize<'de> for Members {
@@ -225,41 +253,11 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// The same thing may be said twice, but not two things. Heads differ by their frame version.
-fn set<T: Settled, E: serde::de::Error>(
-    place: &mut Option<T>,
-    value: T,
-    key: &str,
-) -> Result<(), E> {
-    match place {
-        Some(known) if !known.same(&value) => Err(E::custom(format_args!(
-            "{key}: another member says something else"
-        ))),
-        _ => {
-            *place = Some(value);
-            Ok(())
-        }
-    }
+/// The same thing may be said twice, but not two things.
+fn set<T: Same, E: serde::de::Error>(place: &mut Option<T>, value: T, key: &str) -> Result<(), E> {
+    members::set(place, value)
+        .map_err(|Contradiction| E::custom(format_args!("{key}: {Contradiction}")))
 }
-
-/// When two values say the same.
-trait Settled: PartialEq {
-    fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-}
-
-impl Settled for u16 {
-    fn same(&self, other: &Self) -> bool {
-        Head::new(*self) == Head::new(*other)
-    }
-}
-
-impl Settled for u32 {}
-impl Settled for u64 {}
-impl Settled for Guid {}
-impl Settled for Data {}
-impl Settled for (i64, Option<u32>) {}
 
 struct Key<'a>(Cow<'a, str>);
 

@@ -7,16 +7,21 @@
 //! | [`number`] | strict numbers: decimal, `0x`, `0o`, `0b` |
 //! | [`text`] | the comma form that SEND reads and RETR prints |
 //! | [`json`] | the JSON form, both generations of names |
+//! | [`xml`] | the XML form, both generations of names |
+//! | [`frame`] | the binary frame, both types |
 //! | [`filter`] | filter and mask |
 
 use thiserror::Error;
 
 pub mod filter;
+pub mod frame;
 pub mod guid;
 pub mod json;
+mod members;
 pub mod number;
 pub mod text;
 pub mod time;
+pub mod xml;
 
 pub use filter::{Filter, FilterPair};
 pub use guid::{Guid, GuidError};

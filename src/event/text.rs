@@ -116,13 +116,24 @@ pub fn write(event: &Event, form: TextForm, out: &mut Vec<u8>) {
         }
     }
     event.guid.write(out);
-    for byte in event.data.iter() {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    if !event.data.is_empty() {
+        out.push(b',');
+    }
+    write_data(&event.data, out);
+}
+
+/// Appends `0x00,0x01,0x23`.
+pub(super) fn write_data(data: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for (at, byte) in data.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
         let (high, low) = (
             DIGITS[usize::from(byte >> 4)],
             DIGITS[usize::from(byte & 15)],
         );
-        out.extend_from_slice(&[b',', b'0', b'x', high, low]);
+        out.extend_from_slice(&[b'0', b'x', high, low]);
     }
 }
 

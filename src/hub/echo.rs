@@ -32,10 +32,15 @@ impl Echoes {
     /// Copies that are remembered; the oldest are forgotten first.
     const MOST: usize = 200_000;
 
-    /// One copy of this event has left channel `origin`. `now` in nanoseconds, of any epoch.
-    pub(super) fn expect(&mut self, event: &Event, origin: u16, now: u64) {
+    /// One copy of this event has left channel `origin`. `now` in nanoseconds, of any epoch. One
+    /// that leaves `again` takes the place of an expectation that still stands.
+    pub(super) fn expect(&mut self, event: &Event, origin: u16, again: bool, now: u64) {
         self.forget(now);
         let key = self.key(event);
+        if again && let Some(waiting) = self.expected.get_mut(&key) {
+            let same = waiting.iter().position(|known| known.origin == origin);
+            same.and_then(|at| waiting.remove(at));
+        }
         self.serial += 1;
         let expected = Expected {
             serial: self.serial,
@@ -115,8 +120,8 @@ mod tests {
     fn counts_copies() {
         let mut echoes = Echoes::default();
         let (sent, other) = (event("0,20,3,,,,::1,1"), event("0,20,3,,,,::1,2"));
-        echoes.expect(&sent, 7, 0);
-        echoes.expect(&sent, 8, 1);
+        echoes.expect(&sent, 7, false, 0);
+        echoes.expect(&sent, 8, false, 1);
         assert_eq!(echoes.meet(&other, 2), None);
         // Time stamp and obid are rewritten on the way.
         let back = event("0,20,3,99,2001-11-02T18:00:01,5,::1,1");
@@ -129,10 +134,28 @@ mod tests {
     fn forgets_after_ten_seconds() {
         let mut echoes = Echoes::default();
         let sent = event("0,20,3,,,,::1,1");
-        echoes.expect(&sent, 7, 0);
-        echoes.expect(&sent, 8, 5_000_000_000);
+        echoes.expect(&sent, 7, false, 0);
+        echoes.expect(&sent, 8, false, 5_000_000_000);
         assert_eq!(echoes.meet(&sent, 10_000_000_000), Some(8));
         assert_eq!(echoes.meet(&sent, 10_000_000_000), None);
+        assert!(echoes.expected.is_empty());
+    }
+
+    #[test]
+    fn a_copy_that_leaves_again_is_expected_once() {
+        let mut echoes = Echoes::default();
+        let sent = event("0,20,3,,,,::1,1");
+        echoes.expect(&sent, 7, false, 0);
+        echoes.expect(&sent, 7, true, 9_000_000_000);
+        assert_eq!(echoes.meet(&sent, 18_000_000_000), Some(7));
+        assert_eq!(echoes.meet(&sent, 18_000_000_000), None);
+        // Forgotten long ago.
+        echoes.expect(&sent, 7, true, 40_000_000_000);
+        assert_eq!(echoes.meet(&sent, 41_000_000_000), Some(7));
+        echoes.expect(&sent, 7, false, 60_000_000_000);
+        echoes.expect(&sent, 8, true, 61_000_000_000);
+        assert_eq!(echoes.meet(&sent, 62_000_000_000), Some(7));
+        assert_eq!(echoes.meet(&sent, 62_000_000_000), Some(8));
         assert!(echoes.expected.is_empty());
     }
 
@@ -140,7 +163,7 @@ mod tests {
     fn is_bounded() {
         let mut echoes = Echoes::default();
         for n in 0..(Echoes::MOST + 1000) {
-            echoes.expect(&event(&format!("0,20,3,,,,::{n:08x},1")), 1, 0);
+            echoes.expect(&event(&format!("0,20,3,,,,::{n:08x},1")), 1, false, 0);
         }
         assert!(echoes.expected.len() <= Echoes::MOST);
         assert!(echoes.order.len() <= Echoes::MOST);

@@ -59,6 +59,9 @@ pub struct Client {
 /// Why an event was not taken.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum SubmitError {
+    /// An uplink's other side cannot bear it.
+    #[error("the event cannot be handed on")]
+    Unbearable,
     /// An uplink, or the channel that the event is addressed to, has no room.
     #[error("no room for the event")]
     Full,
@@ -169,9 +172,15 @@ impl Hub {
     /// Takes a client's event: all uplinks have it, or none.
     ///
     /// # Errors
-    /// [`SubmitError::Full`] where one that must have it has no room.
+    /// [`SubmitError::Full`] where one that must have it has no room, and
+    /// [`SubmitError::Unbearable`] where one cannot have it at all.
     pub fn submit(&self, channel: &Channel, event: Event) -> Result<(), SubmitError> {
         let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
+        let leaves = addressed.is_none() && self.settings.filter_out.passes(&event);
+        if leaves && !self.uplinks().iter().all(|uplink| uplink.bears(&event)) {
+            self.totals.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(SubmitError::Unbearable);
+        }
         let event = SharedEvent::new(event, Some(channel.id()));
         let taken = match addressed {
             Some(target) => self.hand_over(&target, &event),
@@ -189,6 +198,19 @@ impl Hub {
         channel.received(event.event());
         self.totals.submitted.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Waits until the events that were submitted are as safe as the uplinks promise; false where
+    /// one cannot keep its promise.
+    pub async fn secured(&self) -> bool {
+        for uplink in self.uplinks().iter() {
+            if let Some(secured) = uplink.secured()
+                && !secured.await
+            {
+                return false;
+            }
+        }
+        true
     }
 
     fn to_uplinks(&self, event: &Arc<SharedEvent>) -> bool {
@@ -291,10 +313,10 @@ impl Downlink for Hub {
         });
     }
 
-    fn expect_echo(&self, event: &SharedEvent) {
+    fn expect_echo(&self, event: &SharedEvent, again: bool) {
         if let Some(origin) = event.origin() {
             let now = self.age();
-            self.echoes().expect(event.event(), origin, now);
+            self.echoes().expect(event.event(), origin, again, now);
         }
     }
 

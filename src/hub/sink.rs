@@ -11,8 +11,9 @@ pub trait Downlink: Send + Sync + fmt::Debug {
     fn deliver(&self, event: Event);
 
     /// One copy of this event is about to leave towards a place that it will come back from. To
-    /// be called before it leaves, once for each copy.
-    fn expect_echo(&self, event: &SharedEvent);
+    /// be called before it leaves, once for each copy; with `again` where this copy has left before,
+    /// which lets an expectation that stands last longer.
+    fn expect_echo(&self, event: &SharedEvent, again: bool);
 
     /// Something came that is no event; `source` is a topic, for instance.
     fn malformed(&self, source: &str, why: &dyn fmt::Display);

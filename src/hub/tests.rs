@@ -173,8 +173,8 @@ fn an_echo_carries_the_id_it_left_with_and_may_be_hidden() {
         });
         let (one, two) = (client(&hub), client(&hub));
         let sent = SharedEvent::new(event("0,20,3,,,,-,1"), Some(two.id()));
-        hub.expect_echo(&sent);
-        hub.expect_echo(&sent);
+        hub.expect_echo(&sent, false);
+        hub.expect_echo(&sent, false);
         for _ in 0..3 {
             hub.deliver(event("0,20,3,77,,,-,1"));
         }
@@ -214,7 +214,7 @@ fn interconnect_delivers_at_once_and_only_once() {
     assert_eq!(received(&two), ["20,3 obid 1 [1]"]);
     assert!(one.queue().is_empty());
     let copy = Arc::clone(&room.taken.lock().unwrap()[0]);
-    hub.expect_echo(&copy);
+    hub.expect_echo(&copy, false);
     hub.deliver(event("0,20,3,,,,-,1"));
     assert!(two.queue().is_empty(), "it was there already");
     assert_eq!(received(&one), ["20,3 obid 1 [1]"]);

@@ -1,9 +1,11 @@
 //! Where clients' events go.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::SharedEvent;
+use crate::event::Event;
 
 /// A way out for clients' events: a broker's outbox, or the host that calls VSCPRead.
 ///
@@ -19,6 +21,11 @@ pub trait Uplink: Send + Sync + fmt::Debug {
         true
     }
 
+    /// False for an event that the other side cannot bear: it is refused as it is.
+    fn bears(&self, _event: &Event) -> bool {
+        true
+    }
+
     /// True where room is kept for this event; then exactly one `commit` or `release` follows.
     fn reserve(&self, event: &SharedEvent) -> bool;
 
@@ -27,6 +34,12 @@ pub trait Uplink: Send + Sync + fmt::Debug {
 
     /// Gives back the room kept for an event.
     fn release(&self, event: &SharedEvent);
+
+    /// Where an event is safe only after a while, waits until all that were committed are; the
+    /// answer is false where that fails. `None` where an event is safe at once.
+    fn secured(&self) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        None
+    }
 
     /// How it is.
     fn status(&self) -> UplinkStatus;
@@ -43,6 +56,8 @@ pub struct UplinkStatus {
     pub delivered: u64,
     /// Events refused or dropped because there was no room.
     pub refused: u64,
+    /// Events that can never leave: too large, or refused by the other side.
+    pub rejected: u64,
     /// The last trouble, empty when there was none.
     pub trouble: String,
 }

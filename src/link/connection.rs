@@ -81,6 +81,7 @@ enum End {
     Slow,
     Silent,
     Ended,
+    Unsafe,
     Stopped,
 }
 
@@ -92,6 +93,7 @@ impl End {
             Self::Slow => "the client did not read for too long",
             Self::Silent => "the client was silent for too long",
             Self::Ended => "it was ended by INTERFACE CLOSE",
+            Self::Unsafe => "its events could not be written to the disk",
             Self::Stopped => "the driver stopped serving",
         }
     }
@@ -224,6 +226,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn flush(&mut self) -> Result<(), End> {
         if self.out.is_empty() {
             return Ok(());
+        }
+        if !self.performer.secured().await {
+            // Answers that say otherwise are not sent: the client has to ask again.
+            return Err(End::Unsafe);
         }
         let patience = self.context.limits.response_timeout;
         let ended = ended(self.performer.channel().cloned());

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{Context, Control};
 use crate::auth::{Refused, User};
 use crate::event::EventTime;
-use crate::hub::{Channel, Client, SharedEvent};
+use crate::hub::{Channel, Client, SharedEvent, SubmitError};
 use crate::os::now;
 use crate::wire::link::reply::{self, InterfaceRow};
 use crate::wire::link::{Identity, Request, Session};
@@ -40,6 +40,8 @@ pub(super) struct Performer {
     /// Events of a RETR that are not printed yet, and whether all that were asked for came.
     retrieved: Vec<Arc<SharedEvent>>,
     complete: bool,
+    /// Events were taken that may not be safe yet.
+    unsecured: bool,
 }
 
 impl Performer {
@@ -50,7 +52,13 @@ impl Performer {
             channel: None,
             retrieved: Vec::new(),
             complete: true,
+            unsecured: false,
         }
+    }
+
+    /// Waits until what was answered with `+OK` is as safe as that says; false where it cannot be.
+    pub(super) async fn secured(&mut self) -> bool {
+        !std::mem::take(&mut self.unsecured) || self.context.hub.secured().await
     }
 
     pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
@@ -111,8 +119,12 @@ impl Performer {
     ) -> Next {
         match request {
             Request::Submit(event) => match self.context.hub.submit(channel, event) {
-                Ok(()) => say(out, reply::SUCCESS),
-                Err(_) => say(out, reply::BUFFER_FULL),
+                Ok(()) => {
+                    self.unsecured = true;
+                    say(out, reply::SUCCESS);
+                }
+                Err(SubmitError::Full) => say(out, reply::BUFFER_FULL),
+                Err(SubmitError::Unbearable) => say(out, reply::PARAMETER),
             },
             Request::Retrieve(count) => return self.retrieve(channel, count, out),
             Request::Count => {

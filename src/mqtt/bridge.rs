@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -9,8 +11,10 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Room};
 use super::plan::{BridgeNames, Directions, MqttError, Plan};
+use super::spool::Spool;
+use super::status::Report;
 use super::worker::Worker;
 use crate::config::model::{MqttConfig, OutboxConfig};
 use crate::event::json::Generation;
@@ -18,9 +22,10 @@ use crate::hub::{Downlink, SharedEvent, Uplink, UplinkStatus};
 
 /// The way to a broker, for clients' events, and from it, for messages.
 pub struct MqttBridge {
-    name: String,
+    place: String,
     required: bool,
     outbox: Mutex<Outbox>,
+    spool: Option<Spool>,
     /// Something waits that did not before.
     pub(super) work: Notify,
     /// Nothing waits any more.
@@ -28,7 +33,11 @@ pub struct MqttBridge {
     link: Mutex<Link>,
     delivered: AtomicU64,
     refused: AtomicU64,
+    rejected: AtomicU64,
+    filtered: AtomicU64,
     full: AtomicBool,
+    /// The last reason why something could not be published, to say it once.
+    reason: Mutex<String>,
 }
 
 /// What is known of the connection.
@@ -38,39 +47,99 @@ struct Link {
     trouble: String,
 }
 
+/// What a bridge is made from.
+pub struct BridgeParts {
+    /// What is known of the driver and its host.
+    pub names: BridgeNames,
+    /// Which directions it carries.
+    pub directions: Directions,
+    /// Room, and the folder.
+    pub outbox: OutboxConfig,
+    /// Names and times of payloads.
+    pub generation: Generation,
+    /// Where messages go.
+    pub downlink: Arc<dyn Downlink>,
+    /// What the status document says of the driver.
+    pub report: Report,
+    /// Ends the task.
+    pub stop: CancellationToken,
+}
+
+/// Events that have found no way out.
+#[derive(Clone, Debug, Default)]
+pub struct Leftover {
+    /// The broker that they were for, `host:port`.
+    pub place: String,
+    /// In order; none where they are on the disk.
+    pub events: Vec<Arc<SharedEvent>>,
+    /// How many wait on the disk.
+    pub on_disk: usize,
+}
+
 impl MqttBridge {
-    /// Makes a bridge, and the task that works for it until `stop`.
+    /// Makes a bridge, and the task that works for it until it is stopped.
     ///
     /// # Errors
-    /// [`MqttError`] names the key of a template that cannot be used.
+    /// [`MqttError`] names the key of what cannot be used.
     pub fn start(
         config: &MqttConfig,
-        names: BridgeNames,
-        directions: Directions,
-        outbox: OutboxConfig,
-        generation: Generation,
-        downlink: Arc<dyn Downlink>,
-        stop: CancellationToken,
+        parts: BridgeParts,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), MqttError> {
-        let plan = Plan::new(config, names, directions, generation)?;
+        let BridgeParts {
+            names,
+            directions,
+            outbox: limits,
+            generation,
+            downlink,
+            report,
+            stop,
+        } = parts;
+        let mut plan = Plan::new(config, &names, directions, generation)?;
+        let status = plan.status(config, report)?;
+        let room = Room {
+            events: limits.max_events,
+            bytes: limits.max_bytes,
+        };
+        let mut outbox = Outbox::new(room, plan.window(), plan.outlets.len());
+        let place = format!("{}:{}", config.host, config.port);
+        let spool = match &limits.path {
+            Some(path) if directions.publish => Some(open(path, limits.sync, &place, &mut outbox)?),
+            _ => None,
+        };
         let bridge = Arc::new(Self {
-            name: format!("mqtt {}:{}", config.host, config.port),
+            place,
             required: config.required,
-            outbox: Mutex::new(Outbox::new(outbox, plan.window())),
+            outbox: Mutex::new(outbox),
+            spool,
             work: Notify::new(),
             emptied: Notify::new(),
             link: Mutex::default(),
             delivered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            filtered: AtomicU64::new(0),
             full: AtomicBool::new(false),
+            reason: Mutex::default(),
         });
-        let worker = Worker::new(Arc::clone(&bridge), plan, config.reconnect, downlink, stop);
+        let own = Arc::clone(&bridge);
+        let worker = Worker::new(own, plan, config.reconnect, downlink, status, stop);
         Ok((bridge, worker.run()))
     }
 
+    /// `host:port` of the broker.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Takes events of a bridge before this one, over the bounds if need be.
-    pub fn put_back(&self, events: Vec<Arc<SharedEvent>>) {
-        self.outbox().put_back(events);
+    pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
+        for event in events {
+            // Its channel is gone, and another may have the id by now.
+            let event = SharedEvent::new(event.event().clone(), None);
+            let number = self.spool.as_ref().map(|spool| spool.put(event.event()));
+            self.outbox().put_back(event, number);
+        }
         self.work.notify_one();
     }
 
@@ -79,7 +148,7 @@ impl MqttBridge {
         let empty = async {
             loop {
                 let emptied = self.emptied.notified();
-                if self.outbox().len() == 0 {
+                if self.outbox().held().events == 0 {
                     return;
                 }
                 emptied.await;
@@ -89,10 +158,22 @@ impl MqttBridge {
         let _ = tokio::time::timeout_at(deadline.into(), empty).await;
     }
 
-    /// Takes out what the broker may not have, in order, once the task has ended.
+    /// Ends the outbox once the task has ended: what the broker may not have is given back, or
+    /// stays on the disk.
     #[must_use]
-    pub fn take_waiting(&self) -> Vec<Arc<SharedEvent>> {
-        self.outbox().take_all()
+    pub fn take_waiting(&self) -> Leftover {
+        let mut events = self.outbox().take_all();
+        let mut on_disk = 0;
+        if let Some(spool) = &self.spool {
+            spool.close();
+            on_disk = events.len();
+            events.clear();
+        }
+        Leftover {
+            place: self.place.clone(),
+            events,
+            on_disk,
+        }
     }
 
     /// Works on the outbox.
@@ -103,16 +184,23 @@ impl MqttBridge {
 
     /// Lets go of what the broker has.
     pub(super) fn settle(&self) {
-        let (count, left) = {
+        let (settled, left) = {
             let mut outbox = self.outbox();
-            (outbox.settle(), outbox.len())
+            (outbox.settle(), outbox.held().events)
         };
+        let count = settled.delivered + settled.rejected;
         if count == 0 {
             return;
         }
-        self.delivered.fetch_add(count as u64, Ordering::Relaxed);
-        if self.full.load(Ordering::Relaxed) {
-            self.full.store(false, Ordering::Relaxed);
+        if let Some(spool) = &self.spool {
+            spool.remove(settled.numbers);
+        }
+        self.delivered
+            .fetch_add(settled.delivered, Ordering::Relaxed);
+        self.rejected.fetch_add(settled.rejected, Ordering::Relaxed);
+        if self.full.swap(false, Ordering::Relaxed) {
+            let refused = self.refused.load(Ordering::Relaxed);
+            tracing::info!(uplink = %self.place, refused, "the outbox has room again");
         }
         if left == 0 {
             self.emptied.notify_waiters();
@@ -131,6 +219,20 @@ impl MqttBridge {
         news
     }
 
+    /// A copy cannot be published. Said once for each reason.
+    pub(super) fn rejected(&self, topic: &str, why: &str) {
+        let mut last = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last != why {
+            why.clone_into(&mut last);
+            tracing::warn!(uplink = %self.place, topic, "an event cannot be published: {why}");
+        }
+    }
+
+    /// An event of the broker's that `filter` keeps out.
+    pub(super) fn filtered(&self) {
+        self.filtered.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn link(&self) -> MutexGuard<'_, Link> {
         self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,17 +241,39 @@ impl MqttBridge {
         self.refused.fetch_add(1, Ordering::Relaxed);
         if !self.full.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                uplink = %self.name,
+                uplink = %self.place,
                 "the outbox is full: {}",
                 if self.required { "SEND is refused" } else { "events are dropped" }
             );
         }
     }
+
+    fn has_disk(&self) -> bool {
+        !self.spool.as_ref().is_some_and(Spool::failing)
+    }
+}
+
+/// A folder for each broker.
+fn open(path: &Path, sync: bool, place: &str, outbox: &mut Outbox) -> Result<Spool, MqttError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let name = place.replace(|c| !plain(c), "_");
+    let (spool, kept) = Spool::open(&path.join(name), sync)?;
+    if !kept.is_empty() {
+        tracing::info!(
+            uplink = place,
+            events = kept.len(),
+            "events of the last time are in the outbox"
+        );
+    }
+    for (number, event) in kept {
+        outbox.put_back(SharedEvent::new(event, None), Some(number));
+    }
+    Ok(spool)
 }
 
 impl Uplink for MqttBridge {
     fn name(&self) -> &str {
-        &self.name
+        &self.place
     }
 
     fn required(&self) -> bool {
@@ -158,7 +282,7 @@ impl Uplink for MqttBridge {
 
     fn reserve(&self, event: &SharedEvent) -> bool {
         // One that may drop events does so when it takes them.
-        let room = !self.required || self.outbox().reserve(event);
+        let room = !self.required || self.has_disk() && self.outbox().reserve(event);
         if !room {
             self.no_room();
         }
@@ -167,11 +291,14 @@ impl Uplink for MqttBridge {
 
     fn commit(&self, event: Arc<SharedEvent>) {
         let mut outbox = self.outbox();
-        if !self.required && !outbox.reserve(&event) {
+        let kept = self.required || self.has_disk() && outbox.reserve(&event);
+        if !kept {
             drop(outbox);
             return self.no_room();
         }
-        if outbox.commit(event) {
+        // Under the lock, so that numbers are in the order of the events.
+        let number = self.spool.as_ref().map(|spool| spool.put(event.event()));
+        if outbox.commit(event, number) {
             self.work.notify_one();
         }
     }
@@ -182,23 +309,38 @@ impl Uplink for MqttBridge {
         }
     }
 
+    fn secured(&self) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        let spool = self.spool.as_ref().filter(|_| self.required)?;
+        Some(Box::pin(spool.secured()))
+    }
+
     fn status(&self) -> UplinkStatus {
-        let waiting = self.outbox().len();
+        let waiting = self.outbox().held().events;
         let link = self.link();
         UplinkStatus {
             up: link.up,
             waiting,
             delivered: self.delivered.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            rejected: self.rejected.load(Ordering::Relaxed),
             trouble: link.trouble.clone(),
         }
+    }
+}
+
+impl fmt::Debug for BridgeParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BridgeParts")
+            .field("names", &self.names)
+            .field("directions", &self.directions)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for MqttBridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MqttBridge")
-            .field("name", &self.name)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

@@ -5,16 +5,28 @@
 //! | `bridge` | the uplink as the hub sees it: room, counters, state |
 //! | `worker` | the task that connects, publishes and delivers |
 //! | `outbox` | events on their way; pure |
-//! | `client` | one connection; the only place that names rumqttc |
+//! | `spool` | their copy on disk |
+//! | `session` | packet identifiers, and how far each message has got; pure |
+//! | `connection` | a socket, with TLS or without, and packets on it |
+//! | `codec` | packets and bytes; the only place that names rumqttc |
 //! | `plan` | the section, its templates rendered: who connects where, with what |
+//! | `pulse` | whether the broker is still there |
+//! | `status` | the document about the driver |
 //! | `backoff` | pauses between attempts; pure |
 
 mod backoff;
 mod bridge;
-mod client;
+mod codec;
+mod connection;
 mod outbox;
 mod plan;
+mod pulse;
+mod session;
+mod spool;
+mod status;
 mod worker;
 
-pub use bridge::MqttBridge;
+pub use bridge::{BridgeParts, Leftover, MqttBridge};
 pub use plan::{BridgeNames, Directions, MqttError};
+pub use spool::SpoolError;
+pub use status::Report;

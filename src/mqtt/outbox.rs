@@ -1,13 +1,14 @@
 //! Events on their way to a broker: waiting, in flight, acknowledged. Pure.
 //!
-//! An event leaves the outbox when the broker has all of its copies. When the connection breaks,
-//! what is in flight goes back to the front, in order. Room is bounded in events and in bytes,
-//! and kept before it is filled, so that several uplinks can agree.
+//! An event leaves the outbox when the broker has all of its copies, one for each topic that it is
+//! published to. When the broker has forgotten what was in flight, those events go back to the
+//! front, in order, and each copy that the broker has already is not sent again. Room is bounded in
+//! events and in bytes, and kept before it is filled, so that several uplinks can agree.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::config::model::OutboxConfig;
+use super::session::Copy;
 use crate::hub::SharedEvent;
 
 /// A bounded queue of events with a window of those in flight.
@@ -19,54 +20,73 @@ pub(super) struct Outbox {
     /// What the events that are here take.
     held: Room,
     waiting: VecDeque<Entry>,
-    flight: VecDeque<Flight>,
+    flight: VecDeque<Entry>,
     /// The serial number of the first event in flight.
     first: u64,
     window: usize,
+    /// A bit for each topic.
+    all: u64,
 }
 
+/// How much there is of something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Room {
-    events: usize,
-    bytes: usize,
+pub(super) struct Room {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
 }
 
+/// An event, and what has become of it.
 #[derive(Debug)]
 struct Entry {
     event: Arc<SharedEvent>,
+    /// Its number on the disk, where it is there.
+    number: Option<u64>,
+    /// A bit for each copy that the broker has, or that nobody can have.
+    done: u64,
     /// It has been in flight before.
     again: bool,
+    /// A copy of it could not be published.
+    rejected: bool,
 }
 
+/// An event in flight, looked at.
 #[derive(Debug)]
-struct Flight {
-    entry: Entry,
-    /// Copies that are not acknowledged; `None` until they are written.
-    open: Option<usize>,
-}
-
-/// An event that has been put in flight.
-#[derive(Debug)]
-pub(super) struct Taken {
-    pub(super) serial: u64,
+pub(super) struct Flying {
     pub(super) event: Arc<SharedEvent>,
     pub(super) again: bool,
+    done: u64,
+}
+
+impl Flying {
+    /// True where a copy needs no publishing any more.
+    pub(super) fn has(&self, outlet: u8) -> bool {
+        self.done & (1 << outlet) != 0
+    }
+}
+
+/// Events that left.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) delivered: u64,
+    pub(super) rejected: u64,
+    /// Their numbers on the disk.
+    pub(super) numbers: Vec<u64>,
 }
 
 impl Outbox {
-    /// `window` is how many events may be in flight.
-    pub(super) fn new(most: OutboxConfig, window: usize) -> Self {
+    /// `window` is how many events may be in flight, `outlets` how many copies each has, 64 at most.
+    pub(super) fn new(most: Room, window: usize, outlets: usize) -> Self {
         Self {
-            most: Room {
-                events: most.max_events,
-                bytes: most.max_bytes,
-            },
+            most,
             reserved: Room::default(),
             held: Room::default(),
             waiting: VecDeque::new(),
             flight: VecDeque::new(),
             first: 0,
             window,
+            all: u64::MAX
+                .checked_shr(64 - outlets.min(64) as u32)
+                .unwrap_or(0),
         }
     }
 
@@ -89,42 +109,32 @@ impl Outbox {
     }
 
     /// Takes an event that room was kept for; true where nothing waited before.
-    pub(super) fn commit(&mut self, event: Arc<SharedEvent>) -> bool {
+    pub(super) fn commit(&mut self, event: Arc<SharedEvent>, number: Option<u64>) -> bool {
         self.release(&event);
-        self.hold(&event);
-        self.waiting.push_back(Entry {
-            event,
-            again: false,
-        });
+        self.put_back(event, number);
         self.waiting.len() == 1
     }
 
-    /// Takes events of an outbox before this one, over its bounds if need be.
-    pub(super) fn put_back(&mut self, events: Vec<Arc<SharedEvent>>) {
-        for event in events {
-            self.hold(&event);
-            self.waiting.push_back(Entry { event, again: true });
-        }
-    }
-
-    fn hold(&mut self, event: &SharedEvent) {
+    /// Takes an event over the bounds if need be: one of an outbox before this one.
+    pub(super) fn put_back(&mut self, event: Arc<SharedEvent>, number: Option<u64>) {
         self.held.events += 1;
         self.held.bytes += event.weight();
+        self.waiting.push_back(Entry {
+            event,
+            number,
+            done: 0,
+            again: false,
+            rejected: false,
+        });
     }
 
     /// Puts the next event in flight, as the window allows.
-    pub(super) fn take(&mut self) -> Option<Taken> {
-        if self.flight.len() >= self.window {
-            return None;
+    pub(super) fn take(&mut self) -> bool {
+        if !self.can_take() {
+            return false;
         }
-        let entry = self.waiting.pop_front()?;
-        let taken = Taken {
-            serial: self.first + self.flight.len() as u64,
-            event: Arc::clone(&entry.event),
-            again: entry.again,
-        };
-        self.flight.push_back(Flight { entry, open: None });
-        Some(taken)
+        self.flight.extend(self.waiting.pop_front());
+        true
     }
 
     /// True where another event could be put in flight at once.
@@ -132,50 +142,64 @@ impl Outbox {
         self.flight.len() < self.window && !self.waiting.is_empty()
     }
 
-    /// The copies of an event have been handed to the socket; so many await acknowledgement.
-    pub(super) fn written(&mut self, serial: u64, open: usize) {
-        if let Some(flight) = self.in_flight(serial) {
-            flight.open = Some(open);
-        }
+    /// The serial number of the first event in flight.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
-    /// The broker has a copy.
-    pub(super) fn acknowledged(&mut self, serial: u64) {
-        if let Some(Flight {
-            open: Some(open), ..
-        }) = self.in_flight(serial)
-        {
-            *open = open.saturating_sub(1);
-        }
+    /// The serial number that the next event in flight will have.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.flight.len() as u64
     }
 
-    fn in_flight(&mut self, serial: u64) -> Option<&mut Flight> {
+    /// An event in flight.
+    pub(super) fn flying(&self, serial: u64) -> Option<Flying> {
         let at = usize::try_from(serial.checked_sub(self.first)?).ok()?;
-        self.flight.get_mut(at)
+        let entry = self.flight.get(at)?;
+        Some(Flying {
+            event: Arc::clone(&entry.event),
+            again: entry.again,
+            done: entry.done,
+        })
     }
 
-    /// Lets go of the events at the front that the broker has; gives how many they were.
-    pub(super) fn settle(&mut self) -> usize {
-        let mut count = 0;
-        while let Some(Flight { open: Some(0), .. }) = self.flight.front() {
-            if let Some(Flight { entry, .. }) = self.flight.pop_front() {
-                self.held.events = self.held.events.saturating_sub(1);
-                self.held.bytes = self.held.bytes.saturating_sub(entry.event.weight());
+    /// The broker has a copy, or, where it is rejected, will never have it.
+    pub(super) fn done(&mut self, copy: Copy, rejected: bool) {
+        let at = copy.serial.checked_sub(self.first);
+        let at = at.and_then(|at| usize::try_from(at).ok());
+        if let Some(entry) = at.and_then(|at| self.flight.get_mut(at)) {
+            entry.done |= 1 << copy.outlet;
+            entry.rejected |= rejected;
+        }
+    }
+
+    /// Lets go of the events at the front that are done with.
+    pub(super) fn settle(&mut self) -> Settled {
+        let mut settled = Settled::default();
+        while let Some(entry) = self.flight.front()
+            && entry.done & self.all == self.all
+        {
+            self.held.events = self.held.events.saturating_sub(1);
+            self.held.bytes = self.held.bytes.saturating_sub(entry.event.weight());
+            if entry.rejected {
+                settled.rejected += 1;
+            } else {
+                settled.delivered += 1;
             }
+            settled.numbers.extend(entry.number);
+            self.flight.pop_front();
             self.first += 1;
-            count += 1;
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 4096 {
             self.waiting.shrink_to(64);
         }
-        count
+        settled
     }
 
-    /// The connection broke: what the broker may not have goes back to the front, in order.
+    /// The broker has forgotten what was in flight: it goes back to the front, in order.
     pub(super) fn lost(&mut self) {
-        self.settle();
         self.first += self.flight.len() as u64;
-        while let Some(Flight { entry, .. }) = self.flight.pop_back() {
+        while let Some(entry) = self.flight.pop_back() {
             self.waiting.push_front(Entry {
                 again: true,
                 ..entry
@@ -183,16 +207,16 @@ impl Outbox {
         }
     }
 
-    /// Everything that the broker may not have, taken out in order.
+    /// Everything that is here, taken out in order.
     pub(super) fn take_all(&mut self) -> Vec<Arc<SharedEvent>> {
         self.lost();
         self.held = Room::default();
         self.waiting.drain(..).map(|entry| entry.event).collect()
     }
 
-    /// Events that are here.
-    pub(super) fn len(&self) -> usize {
-        self.held.events
+    /// What is here.
+    pub(super) fn held(&self) -> Room {
+        self.held
     }
 }
 

@@ -3,12 +3,17 @@
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::client::{IDENTIFIERS, Options, Will};
-use crate::config::model::{MqttConfig, ReadFormat, WriteFormat};
+use super::codec::{Filter, Letter, Options};
+use super::connection::Route;
+use super::session::MOST;
+use super::spool::SpoolError;
+use super::status::{Report, Status};
+use crate::config::model::{Message, MqttConfig, MqttVersion, ReadFormat, WriteFormat};
 use crate::event::json::Generation;
-use crate::event::{Event, Guid};
-use crate::wire::payload;
-use crate::wire::topic::{Scope, Settings, Template, TemplateError};
+use crate::event::{Event, FilterPair, Guid};
+use crate::net::tls::{self, TlsError};
+use crate::wire::payload::{self, Style};
+use crate::wire::topic::{Scope, Settings, Template, TemplateError, matches};
 
 /// What is known of the driver and its host.
 #[derive(Clone, Debug, Default)]
@@ -34,175 +39,299 @@ pub struct Directions {
 
 /// A section that cannot be carried out.
 #[derive(Debug, Error)]
-#[error("{key}: {template:?}")]
-pub struct MqttError {
-    /// The file and the key path.
-    pub key: String,
-    /// What stands there.
-    pub template: String,
-    /// Why it cannot be.
-    #[source]
-    pub source: TemplateError,
+pub enum MqttError {
+    /// A template that cannot be used.
+    #[error("{key}: {template:?}")]
+    Template {
+        /// The file and the key path.
+        key: String,
+        /// What stands there.
+        template: String,
+        /// Why it cannot be.
+        #[source]
+        source: TemplateError,
+    },
+    /// TLS that cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// An outbox that cannot be on disk.
+    #[error("outbox.path")]
+    Spool(#[from] SpoolError),
 }
 
 /// Everything that the worker needs to know.
 pub(super) struct Plan {
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub(super) route: Route,
     pub(super) options: Options,
-    pub(super) settings: Settings,
-    pub(super) generation: Generation,
-    pub(super) publications: Vec<Outlet>,
-    pub(super) subscriptions: Vec<Inlet>,
+    pub(super) outlets: Vec<Outlet>,
+    pub(super) filters: Vec<Filter>,
+    pub(super) birth: Option<Letter>,
+    /// Which events of the broker's are taken.
+    pub(super) filter: FilterPair,
+    settings: Settings,
+    formats: Vec<ReadFormat>,
+    /// What the broker allows.
+    max_qos: u8,
+    retain_available: bool,
 }
 
 /// A topic that events are published to.
 pub(super) struct Outlet {
-    pub(super) topic: Template,
-    pub(super) qos: u8,
-    pub(super) retain: bool,
-    pub(super) format: WriteFormat,
-}
-
-/// A filter that is subscribed to.
-pub(super) struct Inlet {
-    pub(super) filter: String,
-    pub(super) qos: u8,
-    pub(super) format: ReadFormat,
+    topic: Template,
+    qos: u8,
+    retain: bool,
+    format: WriteFormat,
 }
 
 impl Plan {
     pub(super) fn new(
         config: &MqttConfig,
-        names: BridgeNames,
+        names: &BridgeNames,
         directions: Directions,
         generation: Generation,
     ) -> Result<Self, MqttError> {
-        let failed = |key: &str, template: &str| {
-            let (key, template) = (format!("{}.{key}", config.place), template.to_owned());
-            move |source: TemplateError| MqttError {
-                key,
-                template,
-                source,
+        let settings = settings(config, names, generation);
+        let outlets = match directions.publish {
+            true => outlets(config, &settings)?,
+            false => Vec::new(),
+        };
+        let mut filters = Vec::new();
+        let mut formats = Vec::new();
+        if directions.subscribe {
+            for (at, subscription) in config.subscribe.iter().enumerate() {
+                let key = format!("subscribe[{at}].topic");
+                let filter = Template::filter(&subscription.topic, &settings).map_err(failed(
+                    config,
+                    &key,
+                    &subscription.topic,
+                ))?;
+                filters.push(Filter {
+                    filter,
+                    qos: subscription.qos,
+                    options: subscription.options,
+                });
+                formats.push(subscription.format);
             }
-        };
-        let mut settings = Settings {
-            driver_guid: names.driver_guid,
-            server_guid: names.server_guid.unwrap_or(names.driver_guid),
-            client_id: String::new(),
-            user: config.user.clone().unwrap_or_default(),
-            host: config.host.clone(),
-            port: config.port,
-            driver_name: names.driver_name.clone(),
-            rnd: steady_random(&names),
-            escapes: config.user_escapes.clone(),
-            lenient: config.topic_compat,
-        };
-        settings.client_id = client_id(config, &settings.rnd);
-        let will = match &config.will {
-            None => None,
-            Some(will) => {
-                let rendered = Template::topic(&will.topic, &settings);
-                let mut topic = rendered.map_err(failed("will.topic", &will.topic))?;
-                if config.shared_with_daemon {
-                    // The daemon clears and sets its own will on the topic as it stands.
-                    topic.push_str("/link");
-                }
-                let payload = will.payload.clone();
-                Some(Will {
-                    topic,
-                    payload,
-                    qos: will.qos,
-                    retain: will.retain,
-                })
-            }
-        };
-        let mut publications = Vec::new();
-        for (at, publication) in config
-            .publish
-            .iter()
-            .enumerate()
-            .filter(|_| directions.publish)
-        {
-            let key = format!("publish[{at}].topic");
-            let topic = Template::for_publishing(&publication.topic, &settings)
-                .map_err(failed(&key, &publication.topic))?;
-            publications.push(Outlet {
-                topic,
-                qos: safe_qos(publication.qos, config.clean_session, &config.place),
-                retain: publication.retain,
-                format: publication.format,
-            });
         }
-        let mut subscriptions = Vec::new();
-        for (at, subscription) in config
-            .subscribe
-            .iter()
-            .enumerate()
-            .filter(|_| directions.subscribe)
-        {
-            let key = format!("subscribe[{at}].topic");
-            let filter = Template::filter(&subscription.topic, &settings)
-                .map_err(failed(&key, &subscription.topic))?;
-            let (qos, format) = (subscription.qos, subscription.format);
-            subscriptions.push(Inlet {
-                filter,
-                qos,
-                format,
-            });
-        }
-        let options = Options {
-            client_id: settings.client_id.clone(),
-            login: config
-                .user
-                .clone()
-                .map(|user| (user, config.password.clone().unwrap_or_default())),
-            clean_session: config.clean_session,
-            keep_alive: config.keep_alive,
-            connect_timeout: config.connect_timeout,
-            nodelay: config.nodelay,
-            will,
+        let letter = |message: &Option<Message>, key: &str| match message {
+            None => Ok(None),
+            Some(message) => letter(config, message, key, &settings).map(Some),
         };
+        let tls = config.tls.as_ref().map(tls::client).transpose()?;
         Ok(Self {
-            host: config.host.clone(),
-            port: config.port,
-            options,
+            route: Route {
+                host: config.host.clone(),
+                port: config.port,
+                bind: config.bind,
+                tls,
+                nodelay: config.nodelay,
+                timeout: config.connect_timeout,
+            },
+            options: Options {
+                version: config.version,
+                client_id: settings.client_id.clone(),
+                login: config
+                    .user
+                    .clone()
+                    .map(|user| (user, config.password.clone().unwrap_or_default())),
+                clean_session: config.clean_session,
+                keep_alive: config.keep_alive,
+                receive_maximum: config.receive_maximum,
+                send_maximum: config.send_maximum,
+                v5: config.v5.clone(),
+                will: letter(&config.will, "will")?,
+            },
+            outlets,
+            filters,
+            birth: letter(&config.birth, "birth")?,
+            filter: config.filter,
             settings,
-            generation,
-            publications,
-            subscriptions,
+            formats,
+            max_qos: 2,
+            retain_available: true,
         })
     }
 
-    /// Events that may be in flight, so that identifiers never come round to one in use.
-    pub(super) fn window(&self) -> usize {
-        const MOST: usize = 500;
-        (usize::from(IDENTIFIERS) / self.publications.len().max(1)).clamp(1, MOST)
+    /// The status document that a section asks for. Its will goes before any other, and its topic is
+    /// listened to, so that another driver with the same GUID is found out.
+    pub(super) fn status(
+        &mut self,
+        config: &MqttConfig,
+        report: Report,
+    ) -> Result<Option<Status>, MqttError> {
+        let Some(wanted) = &config.status else {
+            return Ok(None);
+        };
+        let topic = Template::topic(&wanted.topic, &self.settings).map_err(failed(
+            config,
+            "status.topic",
+            &wanted.topic,
+        ))?;
+        let guid = self.settings.driver_guid.to_string();
+        let status = Status::new(topic.clone(), wanted.qos, wanted.interval, guid, report);
+        if self.options.will.is_some() {
+            tracing::info!(
+                "{}.will: the will of this connection marks the status offline instead",
+                config.place
+            );
+        }
+        self.options.will = Some(status.offline());
+        self.filters.push(Filter {
+            filter: topic,
+            qos: 0,
+            options: Default::default(),
+        });
+        Ok(Some(status))
     }
 
-    /// A publication's topic and payload for an event.
-    pub(super) fn render(&self, outlet: &Outlet, event: &Event) -> (String, Vec<u8>) {
-        let format = payload::name(outlet.format);
+    /// Events that may be in flight, so that all their copies find identifiers.
+    pub(super) fn window(&self) -> usize {
+        const MOST_EVENTS: usize = 500;
+        (usize::from(MOST) / self.outlets.len().max(1)).clamp(1, MOST_EVENTS)
+    }
+
+    /// Lowers what is asked of the broker to what it allows.
+    pub(super) fn limit(&mut self, max_qos: u8, retain_available: bool) {
+        let less = |outlet: &Outlet| outlet.qos > max_qos || outlet.retain && !retain_available;
+        let news = (max_qos, retain_available) != (self.max_qos, self.retain_available);
+        if news && self.outlets.iter().any(less) {
+            tracing::warn!(
+                max_qos,
+                retain_available,
+                "the broker allows less than the topics ask for; they are published with what it allows"
+            );
+        }
+        (self.max_qos, self.retain_available) = (max_qos, retain_available);
+    }
+
+    pub(super) fn max_qos(&self) -> u8 {
+        self.max_qos
+    }
+
+    /// The QoS of a copy.
+    pub(super) fn qos(&self, outlet: u8) -> u8 {
+        let outlet = self.outlets.get(usize::from(outlet));
+        outlet.map_or(0, |outlet| outlet.qos.min(self.max_qos))
+    }
+
+    /// True where anything is published with this QoS.
+    pub(super) fn has_qos(&self, qos: u8) -> bool {
+        self.outlets.iter().any(|outlet| outlet.qos == qos)
+    }
+
+    /// Topic and payload of a copy, and whether the broker keeps it.
+    pub(super) fn render(&self, outlet: u8, event: &Event) -> (String, Vec<u8>, bool) {
+        let Some(outlet) = self.outlets.get(usize::from(outlet)) else {
+            return Default::default();
+        };
         let scope = Scope {
             settings: &self.settings,
             event: Some(event),
-            format,
+            format: Some(outlet.format),
         };
         let topic = outlet.topic.text(&scope);
         let mut bytes = Vec::with_capacity(256 + 5 * event.data.len());
-        payload::write(event, outlet.format, self.generation, &mut bytes);
-        (topic, bytes)
+        payload::write(event, outlet.format, self.settings.style, &mut bytes);
+        (topic, bytes, outlet.retain && self.retain_available)
+    }
+
+    /// True where what is published there comes back.
+    pub(super) fn comes_back(&self, topic: &str) -> bool {
+        let v5 = self.options.version == MqttVersion::V5;
+        self.filters
+            .iter()
+            .any(|filter| !(v5 && filter.options.no_local) && matches(&filter.filter, topic))
+    }
+
+    /// How payloads of a topic are read.
+    pub(super) fn read_format(&self, topic: &str) -> ReadFormat {
+        let inlets = self.filters.iter().zip(&self.formats);
+        let mut matching = inlets.filter(|(filter, _)| matches(&filter.filter, topic));
+        matching
+            .next()
+            .map(|(_, format)| *format)
+            .unwrap_or_default()
+    }
+
+    /// What takes back a birth: the will, where both have one topic. A broker says a will only where
+    /// a client is gone without a goodbye.
+    pub(super) fn farewell(&self) -> Option<Letter> {
+        let (birth, will) = (self.birth.as_ref()?, self.options.will.as_ref()?);
+        (birth.topic == will.topic).then(|| will.clone())
     }
 }
 
-/// In a session that the broker keeps, it takes a QoS 2 publish for one of an earlier connection
-/// where the identifier is the same. QoS 1 may bring an event twice, but loses none.
-fn safe_qos(qos: u8, clean_session: bool, place: &str) -> u8 {
-    if qos == 2 && !clean_session {
-        tracing::warn!("{place}: QoS 2 with bcleansession false is published with QoS 1");
-        return 1;
+fn failed(
+    config: &MqttConfig,
+    key: &str,
+    template: &str,
+) -> impl FnOnce(TemplateError) -> MqttError + use<> {
+    let (key, template) = (format!("{}.{key}", config.place), template.to_owned());
+    move |source| MqttError::Template {
+        key,
+        template,
+        source,
     }
-    qos
+}
+
+fn settings(config: &MqttConfig, names: &BridgeNames, generation: Generation) -> Settings {
+    let rnd = steady_random(names);
+    Settings {
+        driver_guid: names.driver_guid,
+        server_guid: names.server_guid.unwrap_or(names.driver_guid),
+        client_id: client_id(config, &rnd),
+        user: config.user.clone().unwrap_or_default(),
+        host: config.host.clone(),
+        port: config.port,
+        driver_name: names.driver_name.clone(),
+        rnd,
+        escapes: config.user_escapes.clone(),
+        as_daemon: config.topic_compat,
+        style: Style {
+            generation,
+            measurement_block: config.measurement_block,
+        },
+    }
+}
+
+fn outlets(config: &MqttConfig, settings: &Settings) -> Result<Vec<Outlet>, MqttError> {
+    let mut outlets = Vec::new();
+    for (at, publication) in config.publish.iter().enumerate() {
+        let key = format!("publish[{at}].topic");
+        let topic = if config.escape_topics {
+            Template::for_publishing(&publication.topic, settings)
+        } else {
+            Template::literal(&publication.topic)
+        };
+        outlets.push(Outlet {
+            topic: topic.map_err(failed(config, &key, &publication.topic))?,
+            qos: publication.qos,
+            retain: publication.retain,
+            format: publication.format,
+        });
+    }
+    Ok(outlets)
+}
+
+fn letter(
+    config: &MqttConfig,
+    message: &Message,
+    key: &str,
+    settings: &Settings,
+) -> Result<Letter, MqttError> {
+    let key = format!("{key}.topic");
+    let mut topic =
+        Template::topic(&message.topic, settings).map_err(failed(config, &key, &message.topic))?;
+    if config.shared_with_daemon {
+        // The daemon clears and sets its own on the topic as it stands.
+        topic.push_str("/link");
+    }
+    Ok(Letter {
+        topic,
+        payload: message.payload.clone().into_bytes(),
+        qos: message.qos,
+        retain: message.retain,
+    })
 }
 
 /// Never the daemon's, which has the same section before it.
@@ -235,7 +364,7 @@ mod tests {
 
     fn plan(mqtt: &str, shared: bool) -> Plan {
         let text = format!("{{\"mqtt\": {{{mqtt}}}}}");
-        let mut config = load_driver(&text).unwrap().0.mqtt.unwrap();
+        let mut config = load_driver(&text).unwrap().0.mqtt.remove(0);
         config.shared_with_daemon = shared;
         let names = BridgeNames {
             driver_guid: "::1".parse().unwrap(),
@@ -247,7 +376,7 @@ mod tests {
             publish: true,
             subscribe: true,
         };
-        Plan::new(&config, names, directions, Generation::V2).unwrap()
+        Plan::new(&config, &names, directions, Generation::V2).unwrap()
     }
 
     #[test]
@@ -262,15 +391,43 @@ mod tests {
     }
 
     #[test]
-    fn qos_2_needs_a_session_of_its_own() {
-        let section = |clean: bool| {
+    fn what_the_broker_does_not_allow_is_lowered() {
+        let mut plan = plan(
+            "\"publish\": [{\"topic\": \"a\", \"qos\": 2, \"retain\": true}, {\"topic\": \"b\", \"qos\": 1}]",
+            false,
+        );
+        assert_eq!((plan.qos(0), plan.qos(1)), (2, 1));
+        plan.limit(1, false);
+        assert_eq!((plan.qos(0), plan.qos(1)), (1, 1));
+        plan.limit(0, true);
+        assert_eq!((plan.qos(0), plan.qos(1)), (0, 0));
+    }
+
+    #[test]
+    fn no_local_is_of_mqtt_5_alone() {
+        let section = |version: u16| {
             format!(
-                "\"clientid\": \"x\", \"bcleansession\": {clean}, \
-                 \"publish\": [{{\"topic\": \"a\", \"qos\": 2}}]"
+                "\"protocol-version\": {version}, \
+                 \"subscribe\": [{{\"topic\": \"a/#\", \"v5-options\": \"NO_LOCAL\"}}]"
             )
         };
-        assert_eq!(plan(&section(true), false).publications[0].qos, 2);
-        assert_eq!(plan(&section(false), false).publications[0].qos, 1);
+        assert!(plan(&section(311), false).comes_back("a/b"));
+        assert!(!plan(&section(5), false).comes_back("a/b"));
+        assert!(!plan(&section(311), false).comes_back("b"));
+    }
+
+    #[test]
+    fn a_goodbye_takes_back_the_birth() {
+        let with = |will: &str| {
+            format!(
+                "\"birth\": {{\"topic\": \"p\", \"payload\": \"here\"}}, \
+                 \"will\": {{\"topic\": \"{will}\", \"payload\": \"gone\", \"retain\": true}}"
+            )
+        };
+        let same = plan(&with("p"), false);
+        assert!(same.birth.as_ref().unwrap().retain);
+        assert_eq!(same.farewell().unwrap().payload, b"gone");
+        assert!(plan(&with("q"), false).farewell().is_none());
     }
 
     #[test]
@@ -285,11 +442,13 @@ mod tests {
     #[test]
     fn topics_are_rendered_once() {
         let plan = plan(
-            "\"subscribe\": [{\"topic\": \"vscp/{{guid[15]}}/#\"}], \
+            "\"subscribe\": [{\"topic\": \"vscp/{{guid[15]}}/#\", \"format\": \"xml\"}], \
              \"publish\": [{\"topic\": \"a\"}, {\"topic\": \"b\"}, {\"topic\": \"c\"}]",
             false,
         );
-        assert_eq!(plan.subscriptions[0].filter, "vscp/1/#");
+        assert_eq!(plan.filters[0].filter, "vscp/1/#");
+        assert_eq!(plan.read_format("vscp/1/x"), ReadFormat::Xml);
+        assert_eq!(plan.read_format("else"), ReadFormat::Auto);
         assert_eq!(plan.window(), 333, "identifiers for all copies");
     }
 }

@@ -1,4 +1,5 @@
-//! Sockets: addresses to listen on, and names to look up.
+//! Sockets: addresses to listen on, names to look up, TLS.
 
 pub mod listener;
 pub mod lookup;
+pub mod tls;

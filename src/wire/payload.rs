@@ -1,10 +1,20 @@
 //! MQTT payloads: an event to bytes, and bytes to an event.
+//!
+//! | format | what |
+//! |---|---|
+//! | json | an object, with or without the measurement that the event carries |
+//! | xml | one element |
+//! | string | the comma form |
+//! | binary | a zero byte, then the frame |
 
 use thiserror::Error;
 
+use crate::catalog;
 use crate::event::Event;
-use crate::event::json::{self, Generation, JsonError};
+use crate::event::frame::{self, FrameError};
+use crate::event::json::{self, Block, Generation, JsonError};
 use crate::event::text::{self, Defaults, EventTextError, TextForm};
+use crate::event::xml::{self, XmlError};
 
 /// The form of payloads that come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +24,12 @@ pub enum ReadFormat {
     Auto,
     /// JSON.
     Json,
+    /// XML.
+    Xml,
     /// The comma form.
     Text,
+    /// The frame, with the byte before it or without.
+    Binary,
 }
 
 /// The form of payloads that go.
@@ -24,8 +38,31 @@ pub enum WriteFormat {
     /// JSON.
     #[default]
     Json,
+    /// XML.
+    Xml,
     /// The comma form.
     Text,
+    /// The frame.
+    Binary,
+}
+
+/// How payloads are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Which names and times.
+    pub generation: Generation,
+    /// JSON of a measurement event carries the value as a number too
+    /// (`bjsonmeasurementblock`).
+    pub measurement_block: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            generation: Generation::V2,
+            measurement_block: true,
+        }
+    }
 }
 
 /// Why a payload is not an event.
@@ -38,14 +75,20 @@ pub enum PayloadError {
     #[error("it is not UTF-8")]
     NotText,
     /// None of the forms that are told apart.
-    #[error("it is neither JSON nor the comma form")]
+    #[error("it is none of JSON, XML, the comma form and a binary frame")]
     Unknown,
     /// JSON that is no event.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// XML that is no event.
+    #[error("not an event in XML: {0}")]
+    Xml(#[from] XmlError),
     /// The comma form of no event.
     #[error("not an event in the comma form: {0}")]
     Text(#[from] EventTextError),
+    /// Bytes that are no frame.
+    #[error("not a binary frame: {0}")]
+    Binary(#[from] FrameError),
 }
 
 /// The name of a format, as templates call it.
@@ -53,14 +96,21 @@ pub enum PayloadError {
 pub fn name(format: WriteFormat) -> &'static str {
     match format {
         WriteFormat::Json => "json",
+        WriteFormat::Xml => "xml",
         WriteFormat::Text => "string",
+        WriteFormat::Binary => "binary",
     }
 }
 
 /// Appends an event.
-pub fn write(event: &Event, format: WriteFormat, generation: Generation, out: &mut Vec<u8>) {
+pub fn write(event: &Event, format: WriteFormat, style: Style, out: &mut Vec<u8>) {
+    let generation = style.generation;
     match format {
-        WriteFormat::Json => json::write(event, generation, out),
+        WriteFormat::Json => match block(event).filter(|_| style.measurement_block) {
+            Some(block) => json::write_measurement(event, generation, &block, out),
+            None => json::write(event, generation, out),
+        },
+        WriteFormat::Xml => xml::write(event, generation, out),
         WriteFormat::Text => {
             let form = match generation {
                 Generation::Classic => TextForm::Legacy,
@@ -68,100 +118,67 @@ pub fn write(event: &Event, format: WriteFormat, generation: Generation, out: &m
             };
             text::write(event, form, out);
         }
+        WriteFormat::Binary => {
+            out.push(0);
+            frame::write(event, generation, out);
+        }
     }
 }
 
-/// Reads an event. With [`ReadFormat::Auto`] the first character tells: `{` begins JSON, and
-/// what has at least five commas is the comma form.
+/// The measurement of an event as JSON can carry it.
+fn block(event: &Event) -> Option<Block> {
+    let found = catalog::measurement(event)?;
+    let value = found.value.number();
+    value.is_finite().then(|| Block {
+        value,
+        unit: found.unit,
+        sensor_index: found.sensor_index,
+        zone: found.zone.unwrap_or(0),
+        subzone: found.subzone.unwrap_or(0),
+    })
+}
+
+/// Reads an event. With [`ReadFormat::Auto`] the first character that is not blank tells: `{`
+/// begins JSON, `<` XML, a control character a frame, and what has at least five commas is the
+/// comma form.
 ///
 /// # Errors
 /// [`PayloadError`]: what does not parse is no event, not even an empty one.
 pub fn read(bytes: &[u8], format: ReadFormat, defaults: &Defaults) -> Result<Event, PayloadError> {
-    let bytes = bytes.trim_ascii();
-    match (format, bytes.first()) {
-        (_, None) => Err(PayloadError::Empty),
-        (ReadFormat::Json, _) | (ReadFormat::Auto, Some(b'{')) => Ok(json::read(bytes, defaults)?),
-        (ReadFormat::Auto, _) if bytes.iter().filter(|&&byte| byte == b',').count() < 5 => {
-            Err(PayloadError::Unknown)
+    let trimmed = bytes.trim_ascii();
+    let format = match format {
+        ReadFormat::Auto => told_by_first(trimmed)?,
+        fixed => fixed,
+    };
+    let text = || std::str::from_utf8(trimmed).map_err(|_| PayloadError::NotText);
+    if trimmed.is_empty() {
+        return Err(PayloadError::Empty);
+    }
+    match format {
+        ReadFormat::Json => Ok(json::read(trimmed, defaults)?),
+        ReadFormat::Xml => Ok(xml::read(text()?, defaults)?),
+        ReadFormat::Text | ReadFormat::Auto => Ok(text::parse(text()?, defaults)?),
+        ReadFormat::Binary => {
+            // The specification has no byte before the frame, the daemon insists on one.
+            let marked = bytes.strip_prefix(&[0]).map(|b| frame::read(b, defaults));
+            match (marked, frame::read(bytes, defaults)) {
+                (Some(Ok(event)), _) | (_, Ok(event)) => Ok(event),
+                (Some(Err(error)), Err(_)) | (None, Err(error)) => Err(error.into()),
+            }
         }
-        (ReadFormat::Text | ReadFormat::Auto, _) => {
-            let line = std::str::from_utf8(bytes).map_err(|_| PayloadError::NotText)?;
-            Ok(text::parse(line, defaults)?)
-        }
+    }
+}
+
+fn told_by_first(bytes: &[u8]) -> Result<ReadFormat, PayloadError> {
+    match bytes.first() {
+        None => Err(PayloadError::Empty),
+        Some(b'{') => Ok(ReadFormat::Json),
+        Some(b'<') => Ok(ReadFormat::Xml),
+        Some(0..=31) => Ok(ReadFormat::Binary),
+        Some(_) if memchr::memchr_iter(b',', bytes).count() < 5 => Err(PayloadError::Unknown),
+        Some(_) => Ok(ReadFormat::Text),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::event::Guid;
-
-    const DEFAULTS: Defaults = Defaults {
-        now: 1,
-        obid: 0,
-        guid: Guid::ZERO,
-    };
-
-    fn class(bytes: &[u8], format: ReadFormat) -> Option<u16> {
-        read(bytes, format, &DEFAULTS).ok().map(|event| event.class)
-    }
-
-    #[test]
-    fn forms_are_told_apart() {
-        use ReadFormat::{Auto, Json, Text};
-        let json = b" \n{\"class\": 20}";
-        let line = b"0,20,3,,,,-,1\n";
-        assert_eq!(
-            (class(json, Auto), class(json, Json), class(json, Text)),
-            (Some(20), Some(20), None)
-        );
-        assert_eq!(
-            (class(line, Auto), class(line, Json), class(line, Text)),
-            (Some(20), None, Some(20))
-        );
-        for other in [
-            &b""[..],
-            b"  ",
-            b"on",
-            b"<event class=\"20\" />",
-            b"\0\x10\x01\x60",
-            b"\xff,,,,,,,",
-            b"{",
-        ] {
-            assert_eq!(class(other, Auto), None, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn the_comma_form_of_both_generations() {
-        let event = read(
-            b"96,20,3,7,2001-11-02T18:00:01Z,817923,::1,0x01",
-            ReadFormat::Auto,
-            &DEFAULTS,
-        );
-        let event = event.unwrap();
-        let put = |generation| {
-            let mut out = Vec::new();
-            write(&event, WriteFormat::Text, generation, &mut out);
-            String::from_utf8(out).unwrap()
-        };
-        let guid = "FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:01";
-        assert_eq!(
-            put(Generation::V2),
-            format!("352,20,3,7,,1004724001817923000,{guid},0x01")
-        );
-        assert_eq!(
-            put(Generation::Classic),
-            format!("96,20,3,7,2001-11-02T18:00:01Z,817923,{guid},0x01")
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes, ReadFormat::Auto, &DEFAULTS);
-        }
-    }
-}
+mod tests;

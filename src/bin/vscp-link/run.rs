@@ -140,7 +140,7 @@ fn run_file(functions: &Arc<Functions>, file: &Path) -> Result<Running, Failure>
             .iter()
             .map(|i| i.text.as_str())
             .collect::<Vec<_>>();
-        let own_broker = driver.mqtt.is_some() || entry.has_mqtt;
+        let own_broker = !driver.mqtt.is_empty() || entry.has_mqtt;
         if !own_broker {
             let demo = match broker.take() {
                 Some(demo) => demo,
@@ -149,8 +149,10 @@ fn run_file(functions: &Arc<Functions>, file: &Path) -> Result<Running, Failure>
             entry.config = with_mqtt(&entry.config, &demo.section())?;
             summary.push_str(&format!("broker: 127.0.0.1:{}\n", demo.port()));
             broker = Some(demo);
-        } else if let Some(mqtt) = &driver.mqtt {
-            summary.push_str(&format!("broker: {}:{}\n", mqtt.host, mqtt.port));
+        } else if !driver.mqtt.is_empty() {
+            for mqtt in &driver.mqtt {
+                summary.push_str(&format!("broker: {}:{}\n", mqtt.host, mqtt.port));
+            }
         } else {
             summary.push_str("broker: as the entry's mqtt section says\n");
         }

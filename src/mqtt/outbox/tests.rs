@@ -18,12 +18,20 @@ fn number(event: &Event) -> usize {
     event.obid as usize - 1
 }
 
+fn outbox(events: usize, window: usize, outlets: u8) -> Outbox {
+    let most = Room {
+        events,
+        bytes: usize::MAX / 2,
+    };
+    Outbox::new(most, window, outlets.into())
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Add,
     Give,
     Take,
-    Ack(usize),
+    Done(usize, u8, bool),
     Lose,
 }
 
@@ -32,26 +40,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Add),
         1 => Just(Step::Give),
         4 => Just(Step::Take),
-        4 => (0_usize..20).prop_map(Step::Ack),
+        6 => (0_usize..10, 0_u8..4, prop::bool::weighted(0.1))
+            .prop_map(|(at, outlet, rejected)| Step::Done(at, outlet, rejected)),
         1 => Just(Step::Lose),
     ];
     prop::collection::vec(step, 0..400)
 }
 
 proptest! {
-    /// Whatever happens in whatever order: nothing is lost, what is new comes in order, and
-    /// the bounds hold.
+    /// Whatever happens in whatever order: nothing is lost, what is new comes in order, each copy
+    /// that is done stays done, and the bounds hold.
     #[test]
-    fn nothing_is_lost(steps in steps(), copies in 0_usize..4) {
+    fn nothing_is_lost(steps in steps(), outlets in 0_u8..4) {
         const MOST: usize = 30;
         const WINDOW: usize = 8;
-        let mut outbox =
-            Outbox::new(OutboxConfig { max_events: MOST, max_bytes: usize::MAX / 2 }, WINDOW);
+        let mut outbox = outbox(MOST, WINDOW, outlets);
         let mut added = 0;
         let mut settled = 0;
-        let mut newest = None;
-        // Serial and copies open, of what is in flight.
-        let mut flight: Vec<(u64, usize)> = Vec::new();
+        let mut flown = 0;
+        let mut rejected = 0;
+        // What is done of each event that is here, and whether it was rejected.
+        let mut model: VecDeque<(u64, bool)> = VecDeque::new();
+        let mut flight = 0;
         for step in steps {
             match step {
                 Step::Add => {
@@ -59,7 +69,8 @@ proptest! {
                     let room = outbox.reserve(&event);
                     prop_assert_eq!(room, added - settled < MOST);
                     if room {
-                        outbox.commit(event);
+                        outbox.commit(event, Some(added as u64));
+                        model.push_back((0, false));
                         added += 1;
                     }
                 }
@@ -70,37 +81,49 @@ proptest! {
                     }
                 }
                 Step::Take => {
-                    if let Some(taken) = outbox.take() {
-                        let n = number(taken.event.event());
-                        prop_assert_eq!(n, settled + flight.len());
-                        prop_assert_eq!(taken.again, newest.is_some_and(|newest| n <= newest));
-                        newest = newest.max(Some(n));
-                        outbox.written(taken.serial, copies);
-                        flight.push((taken.serial, copies));
+                    let could = outbox.can_take();
+                    prop_assert_eq!(outbox.take(), could);
+                    if could {
+                        let flying = outbox.flying(outbox.first() + flight as u64).unwrap();
+                        flight += 1;
+                        let n = number(flying.event.event());
+                        prop_assert_eq!(n, settled + flight - 1);
+                        prop_assert_eq!(flying.again, n < flown);
+                        flown = flown.max(n + 1);
                     }
-                    prop_assert!(flight.len() <= WINDOW);
+                    prop_assert!(flight <= WINDOW);
                 }
-                Step::Ack(at) => {
-                    if let Some((serial, open)) = flight.get_mut(at)
-                        && *open > 0
-                    {
-                        outbox.acknowledged(*serial);
-                        *open -= 1;
+                Step::Done(at, outlet, reject) => {
+                    let copy = Copy { serial: outbox.first() + at as u64, outlet };
+                    outbox.done(copy, reject);
+                    if at < flight {
+                        model[at].0 |= 1 << outlet;
+                        model[at].1 |= reject;
+                        prop_assert!(outbox.flying(copy.serial).unwrap().has(outlet));
                     }
                 }
                 Step::Lose => {
                     outbox.lost();
-                    let done = flight.iter().take_while(|(_, open)| *open == 0).count();
-                    settled += done;
-                    flight.clear();
+                    flight = 0;
                 }
             }
-            let done = outbox.settle();
-            prop_assert!(flight.iter().take(done).all(|(_, open)| *open == 0));
-            flight.drain(..done);
-            settled += done;
-            prop_assert_eq!(outbox.len(), added - settled);
+            let gone = outbox.settle();
+            let all = (1_u64 << outlets) - 1;
+            let mut numbers = Vec::new();
+            let mut bad = 0;
+            while flight > 0 && model[0].0 & all == all {
+                bad += u64::from(model.pop_front().unwrap().1);
+                numbers.push(settled as u64);
+                flight -= 1;
+                settled += 1;
+            }
+            rejected += bad;
+            prop_assert_eq!(gone.rejected, bad);
+            prop_assert_eq!(gone.delivered + gone.rejected, numbers.len() as u64);
+            prop_assert_eq!(gone.numbers, numbers);
+            prop_assert_eq!(outbox.held().events, added - settled);
         }
+        prop_assert!(rejected as usize <= settled);
         let rest: Vec<usize> =
             outbox.take_all().iter().map(|event| number(event.event())).collect();
         prop_assert_eq!(rest, (settled..added).collect::<Vec<_>>());
@@ -112,11 +135,11 @@ proptest! {
 #[test]
 fn bytes_are_bounded() {
     let weight = event(0).weight();
-    let most = OutboxConfig {
-        max_events: 100,
-        max_bytes: 3 * weight,
+    let most = Room {
+        events: 100,
+        bytes: 3 * weight,
     };
-    let mut outbox = Outbox::new(most, 8);
+    let mut outbox = Outbox::new(most, 8, 1);
     for _ in 0..3 {
         assert!(outbox.reserve(&event(0)));
     }
@@ -126,21 +149,44 @@ fn bytes_are_bounded() {
 }
 
 #[test]
-fn nothing_settles_before_it_is_written() {
-    let most = OutboxConfig::default();
-    let mut outbox = Outbox::new(most, 8);
+fn an_acknowledgement_of_a_session_before_means_nothing() {
+    let mut outbox = outbox(10, 8, 1);
     assert!(outbox.reserve(&event(0)));
-    assert!(outbox.commit(event(0)));
-    let taken = outbox.take().unwrap();
-    assert_eq!(outbox.settle(), 0);
+    assert!(outbox.commit(event(0), None));
+    assert!(outbox.take());
+    let before = outbox.first();
+    assert_eq!(outbox.settle(), Settled::default());
     outbox.lost();
-    let again = outbox.take().unwrap();
-    assert!(again.again && again.serial > taken.serial);
-    // An acknowledgement of the connection before means nothing.
-    outbox.acknowledged(taken.serial);
-    outbox.written(again.serial, 1);
-    assert_eq!(outbox.settle(), 0);
-    outbox.acknowledged(again.serial);
-    assert_eq!(outbox.settle(), 1);
-    assert_eq!(outbox.len(), 0);
+    assert!(outbox.take());
+    assert!(outbox.first() > before);
+    outbox.done(
+        Copy {
+            serial: before,
+            outlet: 0,
+        },
+        false,
+    );
+    assert_eq!(outbox.settle(), Settled::default());
+    outbox.done(
+        Copy {
+            serial: outbox.first(),
+            outlet: 0,
+        },
+        false,
+    );
+    assert_eq!(outbox.settle().delivered, 1);
+    assert_eq!(outbox.held(), Room::default());
+}
+
+#[test]
+fn sixty_four_topics() {
+    let mut outbox = outbox(10, 8, 64);
+    assert!(outbox.reserve(&event(0)));
+    outbox.commit(event(0), None);
+    outbox.take();
+    for outlet in 0..64 {
+        assert_eq!(outbox.settle().delivered, 0);
+        outbox.done(Copy { serial: 0, outlet }, false);
+    }
+    assert_eq!(outbox.settle().delivered, 1);
 }

@@ -3,7 +3,12 @@
 //! The syntax is Mustache's, as far as topics need it: `{{name}}`, sections `{{#name}}…{{/name}}`
 //! that stand where the value is neither empty nor `false`, inverted ones `{{^name}}…{{/name}}`,
 //! and comments `{{! … }}`. Names are those of [`variable`].
+//!
+//! With [`Settings::as_daemon`] templates mean what they mean to the daemon: [`daemon`] has the
+//! names, values between two braces are escaped as in HTML, unknown names are empty, sections stand
+//! where their variable is known, and `{{=<% %>=}}` changes the delimiters.
 
+mod daemon;
 mod name;
 pub mod variable;
 
@@ -14,6 +19,7 @@ use variable::Variable;
 pub use variable::{Scope, Settings};
 
 use crate::event::{Data, Event, EventTime, Head};
+use crate::wire::payload::WriteFormat;
 
 /// A template that cannot be used. Positions count characters, from 1.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -49,7 +55,10 @@ pub struct Template(Vec<Piece>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    Value(Variable),
+    Value {
+        variable: Variable,
+        escaped: bool,
+    },
     Section {
         variable: Variable,
         inverted: bool,
@@ -58,7 +67,7 @@ enum Piece {
 }
 
 impl Template {
-    /// Reads a template. With `settings.lenient` an unknown variable renders empty.
+    /// Reads a template.
     ///
     /// # Errors
     /// [`TemplateError`] names the place.
@@ -74,20 +83,35 @@ impl Template {
         let mut pieces = Vec::new();
         let mut open: Vec<Open> = Vec::new();
         let mut rest = text;
-        while let Some(start) = rest.find("{{") {
+        let mut delimiters = ("{{".to_owned(), "}}".to_owned());
+        while let Some(start) = rest.find(&delimiters.0) {
             let at = text[..text.len() - rest.len() + start].chars().count() + 1;
             if start > 0 {
                 pieces.push(Piece::Text(rest[..start].to_owned()));
             }
-            let tag = &rest[start + 2..];
-            // Three braces and two mean the same: values are never escaped.
+            let tag = &rest[start + delimiters.0.len()..];
             let (tag, end) = match tag.strip_prefix('{') {
-                Some(tag) => (tag, "}}}"),
-                None => (tag, "}}"),
+                Some(tag) => (tag, format!("}}{}", delimiters.1)),
+                None => (tag, delimiters.1.clone()),
             };
-            let close = tag.find(end).ok_or(TemplateError::Open(at))?;
+            let braces = end.len() > delimiters.1.len();
+            let close = tag.find(&end).ok_or(TemplateError::Open(at))?;
             rest = &tag[close + end.len()..];
             let tag = tag[..close].trim();
+            if let Some(new) = tag.strip_prefix('=').filter(|_| settings.as_daemon) {
+                let mut both = new.trim_end_matches('=').split_whitespace();
+                if let (Some(opening), Some(closing), None) =
+                    (both.next(), both.next(), both.next())
+                {
+                    delimiters = (opening.to_owned(), closing.to_owned());
+                    continue;
+                }
+                return Err(TemplateError::Open(at));
+            }
+            if settings.as_daemon && tag.starts_with('>') {
+                // There are no partials to put in.
+                continue;
+            }
             let kind = tag.chars().next().filter(|c| "#^/!&".contains(*c));
             let name = kind.map_or(tag, |c| tag[c.len_utf8()..].trim());
             let variable = || {
@@ -128,7 +152,10 @@ impl Template {
                         });
                     }
                 },
-                _ => pieces.push(Piece::Value(variable()?)),
+                _ => pieces.push(Piece::Value {
+                    variable: variable()?,
+                    escaped: settings.as_daemon && !braces && kind != Some('&'),
+                }),
             }
         }
         if let Some(Open { at, name, .. }) = open.pop() {
@@ -158,7 +185,7 @@ impl Template {
         let scope = Scope {
             settings,
             event: Some(&event),
-            format: "json",
+            format: Some(WriteFormat::Json),
         };
         match check_topic(&template.text(&scope)) {
             Ok(()) => Ok(template),
@@ -173,7 +200,13 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], also where what it renders is no filter.
     pub fn filter(text: &str, settings: &Settings) -> Result<String, TemplateError> {
-        let filter = Self::fixed(text, settings)?;
+        let mut filter = String::new();
+        if settings.as_daemon {
+            // To the daemon every variable is empty here.
+            Self::compile(text, settings)?.write_text_only(&mut filter);
+        } else {
+            filter = Self::fixed(text, settings)?;
+        }
         check_filter(&filter)?;
         Ok(filter)
     }
@@ -192,15 +225,41 @@ impl Template {
         let scope = Scope {
             settings,
             event: None,
-            format: "",
+            format: None,
         };
         Ok(Self::compile(text, settings)?.text(&scope))
     }
 
     /// Appends the text for a scope.
     pub fn render(&self, scope: &Scope<'_>, out: &mut String) {
-        let mut value = String::new();
-        render(&self.0, scope, &mut value, out);
+        render(&self.0, scope, out);
+    }
+
+    /// A template that renders what it says, whatever stands in it.
+    ///
+    /// # Errors
+    /// [`TemplateError`] where that is no topic.
+    pub fn literal(text: &str) -> Result<Self, TemplateError> {
+        check_topic(text)?;
+        Ok(Self(vec![Piece::Text(text.to_owned())]))
+    }
+
+    /// What is left when nothing has a value.
+    fn write_text_only(&self, out: &mut String) {
+        fn write(pieces: &[Piece], out: &mut String) {
+            for piece in pieces {
+                match piece {
+                    Piece::Text(text) => out.push_str(text),
+                    Piece::Section {
+                        inverted: true,
+                        pieces,
+                        ..
+                    } => write(pieces, out),
+                    Piece::Value { .. } | Piece::Section { .. } => {}
+                }
+            }
+        }
+        write(&self.0, out);
     }
 
     /// The text for a scope.
@@ -212,14 +271,17 @@ impl Template {
     }
 }
 
-fn render(pieces: &[Piece], scope: &Scope<'_>, value: &mut String, out: &mut String) {
+fn render(pieces: &[Piece], scope: &Scope<'_>, out: &mut String) {
     for piece in pieces {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Value(variable) => {
+            Piece::Value { variable, escaped } => {
                 let start = out.len();
                 variable.write(scope, out);
-                if !variable.may_hold_levels() {
+                if *escaped {
+                    let value = out.split_off(start);
+                    daemon::escape_html(&value, out);
+                } else if !variable.may_hold_levels() {
                     flatten(out, start);
                 }
             }
@@ -228,11 +290,8 @@ fn render(pieces: &[Piece], scope: &Scope<'_>, value: &mut String, out: &mut Str
                 inverted,
                 pieces,
             } => {
-                value.clear();
-                variable.write(scope, value);
-                let stands = !value.is_empty() && value != "false";
-                if stands != *inverted {
-                    render(pieces, scope, value, out);
+                if variable.stands(scope) != *inverted {
+                    render(pieces, scope, out);
                 }
             }
         }

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::event::Guid;
+use crate::event::json::Generation;
 use crate::event::text::{Defaults, parse};
+use crate::wire::payload::Style;
 
 fn settings() -> Settings {
     Settings {
@@ -15,7 +17,8 @@ fn settings() -> Settings {
         driver_name: "link".to_owned(),
         rnd: "0011223344556677".to_owned(),
         escapes: [("site".to_owned(), "home/ground".to_owned())].into(),
-        lenient: false,
+        as_daemon: false,
+        style: Style::default(),
     }
 }
 
@@ -38,7 +41,7 @@ fn render(template: &str) -> String {
     let scope = Scope {
         settings: &settings,
         event: Some(&event),
-        format: "json",
+        format: Some(WriteFormat::Json),
     };
     Template::compile(template, &settings).unwrap().text(&scope)
 }
@@ -121,7 +124,7 @@ fn a_measurement_has_its_values() {
     let scope = Scope {
         settings: &settings,
         event: Some(&event),
-        format: "json",
+        format: Some(WriteFormat::Json),
     };
     let template = "{{is-measurement}} {{measurement-value}} {{measurement-unit}} {{sensor-index}}";
     let template = Template::compile(template, &settings).unwrap();
@@ -156,7 +159,7 @@ fn subscriptions_have_the_drivers_guid() {
     let scope = Scope {
         settings: &settings,
         event: None,
-        format: "",
+        format: None,
     };
     let text = |template| Template::compile(template, &settings).unwrap().text(&scope);
     assert_eq!(
@@ -192,17 +195,168 @@ fn what_is_refused() {
     ] {
         assert!(compile(bad).is_err(), "{bad}");
     }
-    let lenient = Settings {
-        lenient: true,
+}
+
+/// Rendered as the daemon does.
+fn as_daemon(template: &str, event: &Event, format: WriteFormat, generation: Generation) -> String {
+    let settings = Settings {
+        as_daemon: true,
+        user: "a<b>&'c\"".to_owned(),
+        style: Style {
+            generation,
+            measurement_block: true,
+        },
         ..settings()
     };
-    let template = Template::compile("a/{{whatever}}/b", &lenient).unwrap();
     let scope = Scope {
-        settings: &lenient,
-        event: None,
-        format: "",
+        settings: &settings,
+        event: Some(event),
+        format: Some(format),
     };
-    assert_eq!(template.text(&scope), "a//b");
+    Template::compile(template, &settings).unwrap().text(&scope)
+}
+
+#[test]
+fn as_the_daemon_does() {
+    let event = event();
+    let render =
+        |template: &str| as_daemon(template, &event, WriteFormat::Json, Generation::Classic);
+    for (template, expected) in [
+        (
+            "{{guid}}",
+            "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:0A:0B",
+        ),
+        ("{{guid[14]}}|{{guid[15]}}|{{guid[01]}}", "10||"),
+        ("{{xguid[14]}}|{{xsrvguid[14]}}|{{ifguid[0]}}", "0A|FF|255"),
+        ("{{guid.msb}}|{{guid.lsb}}|{{xguid.lsb}}", "||"),
+        (
+            "{{nickname}}|{{nodeid}}|{{xnickname}}|{{port}}|{{rnd}}",
+            "2571||||",
+        ),
+        ("{{class}}/{{xclass}}/{{type}}/{{xtype}}", "20/14/3/03"),
+        (
+            "{{class-token}}/{{type-token}}",
+            "CLASS1.INFORMATION/VSCP_TYPE_INFORMATION_ON",
+        ),
+        ("{{head}}|{{xhead}}", "96|0060"),
+        (
+            "{{obid}}|{{xobid}}|{{timestamp}}|{{xtimestamp}}",
+            "7l|00000007|817923l|000C7B03",
+        ),
+        (
+            "{{datetime}}|{{local-datetime}}",
+            "2001-11-02T18:00:01Z|2001-11-02T18:00:01Z",
+        ),
+        (
+            "{{year}}-{{month}}-{{day}} {{hour}}:{{minute}}:{{local-second}}",
+            "2001-11-2 18:0:1",
+        ),
+        ("{{sizedata}}|{{xsizedata}}", "3|0003"),
+        ("{{data[2]}}|{{xdata[2]}}|{{data[3]}}", "35|23|"),
+        (
+            "{{clientid}}|{{host}}|{{driver-name}}|{{driver-level}}",
+            "me|broker|link|level2",
+        ),
+        ("{{site}}/{{fmtpublish}}", "home/ground/json"),
+        (
+            "{{is-measurement}}|{{measurement-value}}|{{zone}}|{{index}}",
+            "false|||",
+        ),
+        ("{{server-name}}|{{server-version}}|{{whatever}}", "||"),
+        // Two braces escape as in HTML, three do not.
+        (
+            "{{user}}|{{{user}}}|{{&user}}|{{ user }}",
+            "a&lt;b&gt;&amp;&apos;c&quot;|a<b>&'c\"|a<b>&'c\"|a&lt;b&gt;&amp;&apos;c&quot;",
+        ),
+        // A section stands where its variable is there, whatever it says.
+        (
+            "{{#is-measurement}}m{{/is-measurement}}{{^nodeid}}n{{/nodeid}}",
+            "mn",
+        ),
+        ("{{#nodeid}}m{{/nodeid}}{{^class}}n{{/class}}|", "|"),
+        ("a{{! nothing }}b{{> part}}c", "abc"),
+        (
+            "{{=<% %>=}}<%class%>{{class}}<%={{ }}=%>{{type}}",
+            "20{{class}}3",
+        ),
+    ] {
+        assert_eq!(render(template), expected, "{template}");
+    }
+}
+
+#[test]
+fn nanosecond_events_have_no_date_for_the_daemon() {
+    let mut event = event();
+    event.time = EventTime::Unix {
+        nanos: 1_004_724_001_817_923_000,
+    };
+    // 0x0DF17F28_09AA8DB8: the lower half lies where day to second would.
+    let template = "{{datetime}} {{year}} {{month}} {{day}} {{hour}} {{minute}} {{second}} \
+                    {{timestamp}} {{head}}";
+    assert_eq!(
+        as_daemon(template, &event, WriteFormat::Json, Generation::V2),
+        "2001-11-02T18:00:01.817923000Z 65535 255 184 141 170 9 233930536l 352"
+    );
+    assert_eq!(
+        as_daemon(template, &event, WriteFormat::Json, Generation::Classic),
+        "2001-11-02T18:00:01Z 2001 11 2 18 0 1 817923l 96"
+    );
+}
+
+#[test]
+fn measurements_for_the_daemon() {
+    let of = |class: u16, data: &str| {
+        let line = format!("0,{class},6,0,2001-11-02T18:00:01,0,::1,{data}");
+        let defaults = Defaults {
+            now: 1,
+            obid: 0,
+            guid: Guid::ZERO,
+        };
+        parse(&line, &defaults).unwrap()
+    };
+    let template = "{{is-measurement}} {{measurement-value}} {{measurement-unit}} \
+                    {{measurement-sensorindex}} {{measurement-zone}} {{measurement-subzone}}";
+    let json = |event: &Event| as_daemon(template, event, WriteFormat::Json, Generation::V2);
+    assert_eq!(
+        json(&of(10, "0x8A,0x82,0x1B,0x22")),
+        "true 69.460000 1 2 0 0"
+    );
+    assert_eq!(
+        json(&of(60, "0x40,0x09,0x21,0xFB,0x54,0x44,0x2D,0x18")),
+        "true 0.000000 0 0 0 0"
+    );
+    assert_eq!(json(&of(65, "9,2,3,0x60,5")), "true 5.000000 1 -1 0 0");
+    assert_eq!(
+        json(&of(1040, "4,5,6,1,45,49,46,53")),
+        "true -1.500000 1 4 6 6"
+    );
+    assert_eq!(json(&of(11, "0x8A,0x82,0x1B,0x22")), "false     ");
+    let xml = as_daemon(
+        template,
+        &of(10, "0x60,1"),
+        WriteFormat::Xml,
+        Generation::V2,
+    );
+    assert_eq!(xml, "false     ");
+}
+
+#[test]
+fn subscriptions_know_nothing_for_the_daemon() {
+    let settings = Settings {
+        as_daemon: true,
+        ..settings()
+    };
+    let filter = |text| Template::filter(text, &settings).unwrap();
+    assert_eq!(filter("vscp/websocksrv/{{guid}}/#"), "vscp/websocksrv//#");
+    assert_eq!(
+        filter("in/{{ifguid}}/{{#class}}a{{/class}}{{^class}}b{{/class}}/#"),
+        "in//b/#"
+    );
+    // A will knows who sends it.
+    assert_eq!(
+        Template::topic("w/{{guid}}/{{srvguid[14]}}/{{site}}", &settings).unwrap(),
+        "w//255/home/ground"
+    );
 }
 
 #[test]
@@ -254,7 +408,7 @@ proptest! {
         let settings = settings();
         let event = event();
         if let Ok(template) = Template::compile(&text, &settings) {
-            let _ = template.text(&Scope { settings: &settings, event: Some(&event), format: "" });
+            let _ = template.text(&Scope { settings: &settings, event: Some(&event), format: None });
         }
     }
 
@@ -262,7 +416,7 @@ proptest! {
     fn a_value_never_changes_the_shape(user in "\\PC*") {
         let settings = Settings { user, ..settings() };
         let template = Template::compile("a/{{user}}/b", &settings).unwrap();
-        let text = template.text(&Scope { settings: &settings, event: None, format: "" });
+        let text = template.text(&Scope { settings: &settings, event: None, format: None });
         prop_assert_eq!(text.matches('/').count(), 2);
         prop_assert_eq!(check_topic(&text), Ok(()));
     }

@@ -15,8 +15,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::daemon;
 use crate::catalog;
 use crate::event::{Event, Guid};
+use crate::wire::payload::{Style, WriteFormat, name as format_name};
 
 /// What templates may name, and the values that are the same for every event.
 #[derive(Clone, Debug, Default)]
@@ -39,8 +41,10 @@ pub struct Settings {
     pub rnd: String,
     /// Further variables.
     pub escapes: BTreeMap<String, String>,
-    /// Unknown variables are legal, and empty.
-    pub lenient: bool,
+    /// Topics as the daemon makes them, its faults included (`topic-compat: vscpd`).
+    pub as_daemon: bool,
+    /// How payloads are written, which the daemon's variables depend on.
+    pub style: Style,
 }
 
 /// What a template is rendered for.
@@ -50,22 +54,30 @@ pub struct Scope<'a> {
     pub settings: &'a Settings,
     /// The event, for topics that are published to.
     pub event: Option<&'a Event>,
-    /// `json`, `string` …
-    pub format: &'a str,
+    /// How the payload is written.
+    pub format: Option<WriteFormat>,
 }
 
 /// A variable, looked up once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     Guid(Whose, Part),
-    Number { of: Number, hex: bool },
+    Number {
+        of: Number,
+        hex: bool,
+    },
     Token(Level),
     Date(Date),
-    Byte { at: usize, hex: bool },
+    Byte {
+        at: usize,
+        hex: bool,
+    },
     Place(Place),
     Measurement(&'static str),
     Fixed(Fixed),
     Escape(String),
+    /// A name that the daemon would look up.
+    Daemon(String),
     Nothing,
 }
 
@@ -131,15 +143,13 @@ pub(super) enum Fixed {
 
 impl Settings {
     pub(super) fn variable(&self, name: &str) -> Option<Variable> {
+        if self.as_daemon {
+            return Some(Variable::Daemon(name.to_owned()));
+        }
         if self.escapes.contains_key(name) {
             return Some(Variable::Escape(name.to_owned()));
         }
-        let found = known(name);
-        if found.is_none() && self.lenient {
-            Some(Variable::Nothing)
-        } else {
-            found
-        }
+        known(name)
     }
 }
 
@@ -233,7 +243,17 @@ fn index(text: &str, most: usize) -> Option<usize> {
 impl Variable {
     /// What the user wrote may hold levels of its own.
     pub(super) fn may_hold_levels(&self) -> bool {
-        matches!(self, Self::Escape(_))
+        matches!(self, Self::Escape(_) | Self::Daemon(_))
+    }
+
+    /// True where a section of this variable stands.
+    pub(super) fn stands(&self, scope: &Scope<'_>) -> bool {
+        if let Self::Daemon(name) = self {
+            return daemon::value(name, scope).is_some();
+        }
+        let mut value = String::new();
+        self.write(scope, &mut value);
+        !value.is_empty() && value != "false"
     }
 
     pub(super) fn write(&self, scope: &Scope<'_>, out: &mut String) {
@@ -241,6 +261,10 @@ impl Variable {
         // Writing to a string cannot fail.
         let _ = match self {
             Self::Nothing => Ok(()),
+            Self::Daemon(name) => {
+                out.push_str(&daemon::value(name, scope).unwrap_or_default());
+                Ok(())
+            }
             Self::Escape(name) => {
                 out.push_str(settings.escapes.get(name).map_or("", String::as_str));
                 Ok(())
@@ -252,7 +276,7 @@ impl Variable {
                 Fixed::Port => write!(out, "{}", settings.port),
                 Fixed::DriverName => write!(out, "{}", settings.driver_name),
                 Fixed::DriverLevel => write!(out, "level2"),
-                Fixed::Format => write!(out, "{}", scope.format),
+                Fixed::Format => write!(out, "{}", scope.format.map_or("", format_name)),
                 Fixed::Rnd => write!(out, "{}", settings.rnd),
             },
             Self::Guid(whose, part) => {

@@ -1,0 +1,197 @@
+//! Where the broker is, and how to talk to it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::nested;
+use crate::config::driver::text_if_set;
+use crate::config::model::{MqttVersion, Reconnect, V5Config};
+use crate::config::node::Node;
+use crate::config::object::Object;
+use crate::config::report::Report;
+
+/// `host` and `port`.
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// The protocol in `host` asks for TLS.
+    pub(super) secure: bool,
+}
+
+/// `host` with a protocol and a port in it, and `port`, which goes before.
+pub(super) fn address(o: &mut Object<'_>, report: &mut Report) -> Address {
+    let mut port: Option<u16> = None;
+    let mut host = "localhost".to_owned();
+    let mut secure = false;
+    if let Some((node, text)) = text_if_set(o.take("host"), report) {
+        let rest = match text.split_once("://") {
+            None => text.as_str(),
+            Some(("tcp" | "mqtt", rest)) => rest,
+            Some(("stcp" | "mqtts", rest)) => {
+                secure = true;
+                rest
+            }
+            Some((scheme, rest)) => {
+                report.error(
+                    &node,
+                    format!("{scheme:?} is none of mqtt, tcp, mqtts, stcp"),
+                );
+                rest
+            }
+        };
+        let (name, digits) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((name, after)) => (name, after.strip_prefix(':')),
+            // More than one colon is an IPv6 address.
+            None if rest.matches(':').count() == 1 => rest
+                .split_once(':')
+                .map_or((rest, None), |(name, digits)| (name, Some(digits))),
+            None => (rest, None),
+        };
+        match digits.map(str::parse) {
+            None => {}
+            Some(Ok(number)) => port = Some(number),
+            Some(Err(_)) => report.error(&node, "what stands behind the colon is not a port"),
+        }
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            report.error(&node, "there is no host name in it");
+        }
+        name.clone_into(&mut host);
+    }
+    let default = port.unwrap_or(if secure { 8883 } else { 1883 });
+    Address {
+        host,
+        port: o.number("port", 1..=65_535, default.into(), report) as u16,
+        secure,
+    }
+}
+
+/// `bind`, and `bind-address`, which says the same.
+pub(super) fn bind<'a>(
+    o: &mut Object<'a>,
+    options: &mut Option<Object<'a>>,
+    report: &mut Report,
+) -> Option<IpAddr> {
+    let nodes = [o.take("bind"), nested(options, o, "bind-address")];
+    for node in nodes {
+        if let Some((node, text)) = text_if_set(node, report) {
+            match text.parse() {
+                Ok(address) => return Some(address),
+                Err(_) => report.error(
+                    &node,
+                    "an IP address of this machine was expected, not a name",
+                ),
+            }
+        }
+    }
+    None
+}
+
+/// 0 and 1 are as good as false and true.
+pub(super) fn flag(node: &Node<'_>, report: &mut Report) -> Option<bool> {
+    if node.is_number() {
+        return node.number(0, 1, report).map(|number| number == 1);
+    }
+    node.truth(report)
+}
+
+/// `mqtt-options`, but what concerns TLS.
+pub(super) struct Options {
+    pub(super) nodelay: bool,
+    pub(super) version: MqttVersion,
+    pub(super) receive_maximum: u16,
+    pub(super) send_maximum: Option<u16>,
+}
+
+pub(super) fn options<'a>(
+    o: &mut Object<'a>,
+    options: &mut Option<Object<'a>>,
+    report: &mut Report,
+) -> Options {
+    let nodelay = nested(options, o, "tcp-nodelay");
+    let nodelay = nodelay.and_then(|node| flag(&node, report)).unwrap_or(true);
+    let mut version = MqttVersion::V311;
+    if let Some(node) = nested(options, o, "protocol-version") {
+        match node.number(0, 1000, report) {
+            None | Some(4 | 311) => {}
+            Some(5 | 500) => version = MqttVersion::V5,
+            Some(3 | 310) => report.error(
+                &node,
+                "MQTT 3.1 is older than what brokers agree on; use 311, or 5",
+            ),
+            Some(_) => report.error(&node, "not a version of MQTT; use 311, or 5"),
+        }
+    }
+    let mut most = |key, report: &mut Report| {
+        let node = nested(options, o, key)?;
+        node.number(1, 65_535, report).map(|number| number as u16)
+    };
+    // The documentation has them for MQTT 5 alone.
+    let receive = most("receive-maximum", report);
+    let send = most("send-maximum", report).filter(|_| version == MqttVersion::V5);
+    Options {
+        nodelay,
+        version,
+        receive_maximum: receive.unwrap_or(u16::MAX),
+        send_maximum: send,
+    }
+}
+
+/// `reconnect`, and the names that its members have without it.
+pub(super) fn reconnect(o: &mut Object<'_>, report: &mut Report) -> Reconnect {
+    let default = Reconnect::default();
+    let mut section = super::inner(o, "reconnect", report);
+    let mut member = |key, alias| nested(&mut section, o, key).or_else(|| o.take_alias(alias));
+    let delay = member("delay", "reconnect-delay");
+    let longest = member("delay-max", "reconnect-delay-max");
+    let exponential = member("exponential-backoff", "reconnect-exponential-backoff");
+    let seconds = |node: Option<Node<'_>>, default: Duration, report: &mut Report| {
+        let number = node.and_then(|node| node.number(1, 86_400, report));
+        number.map_or(default, Duration::from_secs)
+    };
+    let delay = seconds(delay, default.delay, report);
+    let delay_max = seconds(longest, default.delay_max, report).max(delay);
+    let exponential = exponential
+        .and_then(|node| flag(&node, report))
+        .unwrap_or(false);
+    if let Some(section) = section {
+        section.finish(report);
+    }
+    Reconnect {
+        delay,
+        delay_max,
+        exponential,
+    }
+}
+
+/// `v5`: what MQTT 5 alone can do.
+pub(super) fn v5(o: &mut Object<'_>, version: MqttVersion, report: &mut Report) -> V5Config {
+    let Some(node) = o.take("v5") else {
+        return V5Config::default();
+    };
+    let Some(mut section) = Object::new(&node, report) else {
+        return V5Config::default();
+    };
+    let mut seconds = |key| {
+        let node = section.take(key)?;
+        node.number(0, u32::MAX.into(), report).map(|n| n as u32)
+    };
+    let session_expiry = seconds("session-expiry");
+    let message_expiry = seconds("message-expiry");
+    let members = section.take("user-properties");
+    let members = members.and_then(|node| node.members(report));
+    let user_properties = members
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, node)| Some((name, node.text(report)?)))
+        .collect();
+    section.finish(report);
+    let found = V5Config {
+        session_expiry,
+        message_expiry,
+        user_properties,
+    };
+    if version != MqttVersion::V5 && found != V5Config::default() {
+        report.warn(&node, "this needs protocol-version 5 and has no effect");
+    }
+    found
+}

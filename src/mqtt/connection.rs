@@ -1,0 +1,224 @@
+//! One connection to a broker: a socket, with TLS or without, and packets on it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
+
+use super::codec::{Codec, CodecError, Filter, Options, Packet, Publish, Welcome};
+
+/// Bytes that may wait to be looked at while a write takes its time.
+const MOST_WAITING: usize = 1024 * 1024;
+/// Room for what comes.
+const CHUNK: usize = 16 * 1024;
+
+/// How to reach a broker.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) bind: Option<IpAddr>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) nodelay: bool,
+    pub(super) timeout: Duration,
+}
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, Error)]
+pub(super) enum ConnectionError {
+    #[error("the broker refused the connection: {0}")]
+    Refused(String),
+    #[error("no answer in time")]
+    Timeout,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    #[error("the host name cannot be in a certificate")]
+    Name(#[from] InvalidDnsNameError),
+    #[error("the broker closed the connection")]
+    Closed,
+    #[error("the broker closed the connection: {0}")]
+    Farewell(String),
+    #[error("the broker sent {0}")]
+    Codec(#[from] CodecError),
+}
+
+/// What a connection runs over.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection that stands.
+pub(super) struct Connection {
+    reader: ReadHalf<Box<dyn Stream>>,
+    writer: WriteHalf<Box<dyn Stream>>,
+    incoming: BytesMut,
+    outgoing: BytesMut,
+    codec: Codec,
+}
+
+impl Connection {
+    /// Connects to one address of the broker; gives what it said.
+    pub(super) async fn open(
+        address: SocketAddr,
+        route: &Route,
+        options: &Options,
+    ) -> Result<(Self, Welcome), ConnectionError> {
+        let opening = async {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            if let Some(own) = route.bind {
+                socket.bind(SocketAddr::new(own, 0))?;
+            }
+            let stream = socket.connect(address).await?;
+            stream.set_nodelay(route.nodelay)?;
+            let stream = secure(stream, route).await?;
+            let (reader, writer) = tokio::io::split(stream);
+            let mut connection = Self {
+                reader,
+                writer,
+                incoming: BytesMut::new(),
+                outgoing: BytesMut::new(),
+                codec: Codec::new(options),
+            };
+            connection
+                .codec
+                .connect(options, &mut connection.outgoing)?;
+            connection.flush().await?;
+            match connection.next().await? {
+                Packet::Welcome(Welcome {
+                    refused: Some(why), ..
+                }) => Err(ConnectionError::Refused(why)),
+                Packet::Welcome(welcome) => {
+                    if let Some(most) = welcome.max_packet {
+                        connection.codec.most = connection
+                            .codec
+                            .most
+                            .min(usize::try_from(most).unwrap_or(usize::MAX));
+                    }
+                    Ok((connection, welcome))
+                }
+                _ => Err(CodecError::Unexpected.into()),
+            }
+        };
+        tokio::time::timeout(route.timeout, opening)
+            .await
+            .unwrap_or(Err(ConnectionError::Timeout))
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        identifier: u16,
+        filters: &[Filter],
+    ) -> Result<(), CodecError> {
+        self.codec
+            .subscribe(identifier, filters, &mut self.outgoing)
+    }
+
+    /// Puts a message down to be written.
+    pub(super) fn publish(&mut self, publish: Publish<'_>) -> Result<(), CodecError> {
+        self.codec.publish(publish, &mut self.outgoing)
+    }
+
+    pub(super) fn acknowledge(&mut self, identifier: u16) -> Result<(), CodecError> {
+        self.codec.acknowledge(identifier, &mut self.outgoing)
+    }
+
+    pub(super) fn received(&mut self, identifier: u16) -> Result<(), CodecError> {
+        self.codec.received(identifier, &mut self.outgoing)
+    }
+
+    pub(super) fn release(&mut self, identifier: u16) -> Result<(), CodecError> {
+        self.codec.release(identifier, &mut self.outgoing)
+    }
+
+    pub(super) fn complete(&mut self, identifier: u16) -> Result<(), CodecError> {
+        self.codec.complete(identifier, &mut self.outgoing)
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.codec.ping(&mut self.outgoing);
+    }
+
+    pub(super) fn disconnect(&mut self) {
+        self.codec.disconnect(&mut self.outgoing);
+    }
+
+    /// Bytes that are put down and not written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// Writes what has been put down. What comes meanwhile is read, within bounds, so that a broker
+    /// which waits for us to read is not waited for. May be dropped at any time and called again.
+    pub(super) async fn flush(&mut self) -> Result<(), ConnectionError> {
+        if self.outgoing.is_empty() {
+            return Ok(());
+        }
+        let Self {
+            reader,
+            writer,
+            incoming,
+            outgoing,
+            ..
+        } = self;
+        while !outgoing.is_empty() {
+            incoming.reserve(CHUNK);
+            tokio::select! {
+                biased;
+                written = writer.write(outgoing) => outgoing.advance(written?),
+                read = reader.read_buf(incoming), if incoming.len() < MOST_WAITING => {
+                    if read? == 0 {
+                        return Err(ConnectionError::Closed);
+                    }
+                }
+            }
+        }
+        Ok(writer.flush().await?)
+    }
+
+    /// Waits for a packet. May be dropped at any time without losing one.
+    pub(super) async fn next(&mut self) -> Result<Packet, ConnectionError> {
+        loop {
+            if let Some(packet) = self.codec.read(&mut self.incoming)? {
+                return Ok(packet);
+            }
+            self.incoming.reserve(CHUNK);
+            if self.reader.read_buf(&mut self.incoming).await? == 0 {
+                return Err(ConnectionError::Closed);
+            }
+        }
+    }
+
+    /// A packet that is there already.
+    pub(super) async fn ready(&mut self) -> Result<Option<Packet>, ConnectionError> {
+        tokio::select! {
+            biased;
+            packet = self.next() => packet.map(Some),
+            () = std::future::ready(()) => Ok(None),
+        }
+    }
+}
+
+async fn secure(stream: TcpStream, route: &Route) -> Result<Box<dyn Stream>, ConnectionError> {
+    let Some(tls) = &route.tls else {
+        return Ok(Box::new(stream));
+    };
+    let name = ServerName::try_from(route.host.clone())?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    let stream = connector
+        .connect(name, stream)
+        .await
+        .map_err(ConnectionError::Tls)?;
+    Ok(Box::new(stream))
+}

@@ -1,0 +1,460 @@
+//! The outbox's copy on disk, so that an event survives the host.
+//!
+//! An embedded database keeps what waits, under numbers that only grow. A thread of its own writes:
+//! whatever came while it wrote goes into its next transaction, and an event that is acknowledged
+//! before it is written never reaches the disk. Who wants to say that an event is safe waits until
+//! its number is written.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use redb::backends::FileBackend;
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, TableDefinition,
+};
+use thiserror::Error;
+use tokio::sync::watch;
+
+mod record;
+
+use crate::event::Event;
+
+const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+const FILE: &str = "outbox.redb";
+/// What the database may keep in memory.
+const CACHE: usize = 4 * 1024 * 1024;
+/// How long acknowledged events may stay on the disk while nothing new comes.
+const LINGER: Duration = Duration::from_millis(50);
+/// How long to wait after a write that failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long anybody waits for the disk.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder that cannot be used.
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// It cannot be made, opened or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or the folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another driver has it.
+    #[error("{0} is in use by another driver")]
+    InUse(PathBuf),
+    /// What is there cannot be opened.
+    #[error("{path}: {source}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<redb::Error>,
+    },
+}
+
+/// The numbers up to which everything is written, and whether writing fails.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    written: u64,
+    failing: bool,
+}
+
+/// What is to be written next.
+#[derive(Debug, Default)]
+struct Changes {
+    puts: BTreeMap<u64, Vec<u8>>,
+    removes: Vec<u64>,
+    /// The last number given.
+    last: u64,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    changes: Mutex<Changes>,
+    changed: Condvar,
+    progress: watch::Sender<Progress>,
+}
+
+/// An outbox on disk.
+#[derive(Debug)]
+pub(super) struct Spool {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a folder held.
+pub(super) type Kept = Vec<(u64, Event)>;
+
+impl Spool {
+    /// Opens a folder, or makes it, and gives the events that wait in it, in order. With `sync` what
+    /// is written is on the disk, else with the system.
+    ///
+    /// # Errors
+    /// [`SpoolError`] names the file.
+    pub(super) fn open(folder: &Path, sync: bool) -> Result<(Self, Kept), SpoolError> {
+        let file = folder.join(FILE);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| SpoolError::Io {
+                path: folder.to_owned(),
+                source,
+            })?;
+        let database = match database(&file, sync) {
+            Err(SpoolError::Database { source, .. }) => {
+                set_aside(&file, &source)?;
+                database(&file, sync)?
+            }
+            opened => opened?,
+        };
+        let failed = |source: redb::Error| SpoolError::Database {
+            path: file.clone(),
+            source: Box::new(source),
+        };
+        let kept = load(&database).map_err(failed)?;
+        let last = kept.last().map_or(0, |(number, _)| *number);
+        let shared = Arc::new(Shared {
+            changes: Mutex::new(Changes {
+                last,
+                ..Changes::default()
+            }),
+            changed: Condvar::new(),
+            progress: watch::Sender::new(Progress {
+                written: last,
+                failing: false,
+            }),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            file: file.clone(),
+            sync,
+            database: Some(database),
+        };
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
+        let writer = std::thread::Builder::new()
+            .name("vscp-link-disk".to_owned())
+            .spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || writer.run());
+            })
+            .map_err(|source| SpoolError::Io { path: file, source })?;
+        let spool = Self {
+            shared,
+            writer: Mutex::new(Some(writer)),
+        };
+        Ok((spool, kept))
+    }
+
+    /// Takes an event; gives its number.
+    pub(super) fn put(&self, event: &Event) -> u64 {
+        let record = record::write(event);
+        let mut changes = self.shared.changes();
+        changes.last += 1;
+        let number = changes.last;
+        let first = changes.puts.is_empty();
+        changes.puts.insert(number, record);
+        drop(changes);
+        if first {
+            self.shared.changed.notify_one();
+        }
+        number
+    }
+
+    /// Lets go of events.
+    pub(super) fn remove(&self, numbers: impl IntoIterator<Item = u64>) {
+        let mut changes = self.shared.changes();
+        for number in numbers {
+            // One that was not written yet never needs to be.
+            if changes.puts.remove(&number).is_none() {
+                changes.removes.push(number);
+            }
+        }
+    }
+
+    /// True while the disk takes nothing.
+    pub(super) fn failing(&self) -> bool {
+        self.shared.progress.borrow().failing
+    }
+
+    /// Waits until all events that were put are written; false where that fails.
+    pub(super) fn secured(&self) -> impl Future<Output = bool> + Send + use<> {
+        let last = self.shared.changes().last;
+        let mut progress = self.shared.progress.subscribe();
+        async move {
+            let written = progress.wait_for(|now| now.written >= last || now.failing);
+            match tokio::time::timeout(PATIENCE, written).await {
+                Ok(Ok(now)) => now.written >= last,
+                _ => false,
+            }
+        }
+    }
+
+    /// Writes everything and ends the thread.
+    pub(super) fn close(&self) {
+        self.shared.changes().closing = true;
+        self.shared.changed.notify_one();
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            // A thread that panicked has said so.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        // Every change is whole: there is no half-done state behind a poisoned lock.
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    shared: Arc<Shared>,
+    file: PathBuf,
+    sync: bool,
+    database: Option<Database>,
+}
+
+/// One transaction's worth.
+#[derive(Debug, Default)]
+struct Batch {
+    puts: BTreeMap<u64, Vec<u8>>,
+    removes: Vec<u64>,
+    last: u64,
+    closing: bool,
+}
+
+impl Writer {
+    fn run(mut self) {
+        loop {
+            let batch = self.next();
+            let closing = batch.closing;
+            let mut attempts = 0;
+            while let Err(error) = self.write(&batch) {
+                attempts += 1;
+                self.failed(&error, attempts);
+                // What is closing has no time to wait for a disk that is full.
+                if closing || self.shared.changes().closing {
+                    return;
+                }
+                std::thread::sleep(RETRY);
+            }
+            let recovered = self.shared.progress.borrow().failing;
+            if recovered {
+                tracing::info!(file = %self.file.display(), "the outbox can be written again");
+            }
+            self.shared.progress.send_replace(Progress {
+                written: batch.last,
+                failing: false,
+            });
+            if closing {
+                return;
+            }
+        }
+    }
+
+    /// Waits for something to do.
+    fn next(&self) -> Batch {
+        let mut changes = self.shared.changes();
+        let mut lingering: Option<Instant> = None;
+        loop {
+            let due = lingering.is_some_and(|since| since.elapsed() >= LINGER);
+            if !changes.puts.is_empty() || changes.closing || (due && !changes.removes.is_empty()) {
+                return Batch {
+                    puts: std::mem::take(&mut changes.puts),
+                    removes: std::mem::take(&mut changes.removes),
+                    last: changes.last,
+                    closing: changes.closing,
+                };
+            }
+            lingering = Some(lingering.filter(|_| !due).unwrap_or_else(Instant::now));
+            changes = self
+                .shared
+                .changed
+                .wait_timeout(changes, LINGER)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), SpoolError> {
+        if batch.puts.is_empty() && batch.removes.is_empty() {
+            return Ok(());
+        }
+        // After an error the database answers nothing until it is opened anew.
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => database(&self.file, self.sync)?,
+        };
+        store(&database, batch).map_err(|source| SpoolError::Database {
+            path: self.file.clone(),
+            source: Box::new(source),
+        })?;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    fn failed(&self, error: &SpoolError, attempts: u32) {
+        if attempts == 1 {
+            tracing::error!(
+                "the outbox cannot be written, and no event is taken until it can: {error}"
+            );
+        }
+        self.shared
+            .progress
+            .send_modify(|progress| progress.failing = true);
+    }
+}
+
+fn store(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(TABLE)?;
+        for number in &batch.removes {
+            table.remove(number)?;
+        }
+        for (number, record) in &batch.puts {
+            table.insert(number, record.as_slice())?;
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(database: &Database) -> Result<Kept, redb::Error> {
+    // Makes the table where there is none yet.
+    let transaction = database.begin_write()?;
+    transaction.open_table(TABLE)?;
+    transaction.commit()?;
+    let table = database.begin_read()?.open_table(TABLE)?;
+    let mut kept = Vec::with_capacity(usize::try_from(table.len()?).unwrap_or(0));
+    for row in table.iter()? {
+        let (number, record) = row?;
+        match record::read(record.value()) {
+            Some(event) => kept.push((number.value(), event)),
+            None => tracing::error!(
+                number = number.value(),
+                "an event in the outbox cannot be read and is passed over"
+            ),
+        }
+    }
+    Ok(kept)
+}
+
+fn database(file: &Path, sync: bool) -> Result<Database, SpoolError> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)
+        .map_err(|source| SpoolError::Io {
+            path: file.to_owned(),
+            source,
+        })?;
+    let failed = |error: DatabaseError| match error {
+        DatabaseError::DatabaseAlreadyOpen => SpoolError::InUse(file.to_owned()),
+        DatabaseError::Storage(redb::StorageError::Io(source))
+            if source.kind() != io::ErrorKind::InvalidData =>
+        {
+            SpoolError::Io {
+                path: file.to_owned(),
+                source,
+            }
+        }
+        error => SpoolError::Database {
+            path: file.to_owned(),
+            source: Box::new(error.into()),
+        },
+    };
+    let backend = Backend::new(opened, sync).map_err(failed)?;
+    Database::builder()
+        .set_cache_size(CACHE)
+        .create_with_backend(backend)
+        .map_err(failed)
+}
+
+/// A broken file is kept for people to look at, and a new one begun.
+fn set_aside(file: &Path, error: &redb::Error) -> Result<(), SpoolError> {
+    let now = crate::os::now() / 1_000_000_000;
+    let aside = file.with_extension(format!("broken-{now}"));
+    tracing::error!(
+        file = %file.display(),
+        "the outbox is broken ({error}); it is kept as {}, and a new one begins",
+        aside.display()
+    );
+    fs::rename(file, &aside).map_err(|source| SpoolError::Io {
+        path: file.to_owned(),
+        source,
+    })
+}
+
+/// A file that is synced, or is left to the system: what a process has written survives its end
+/// either way, and a power failure only when it is synced.
+#[derive(Debug)]
+struct Backend {
+    file: FileBackend,
+    sync: bool,
+}
+
+impl Backend {
+    fn new(file: File, sync: bool) -> Result<Self, DatabaseError> {
+        let file = FileBackend::new(file)?;
+        Ok(Self { file, sync })
+    }
+}
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.sync {
+            self.file.sync_data()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::Guid;
+use crate::event::tests::any_event;
+use crate::event::text::{Defaults, parse};
+
+fn event(n: u32) -> Event {
+    let defaults = Defaults {
+        now: 1,
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    parse(&format!("0,20,3,{n},,,::1,1,2,3"), &defaults).unwrap()
+}
+
+fn obids(kept: &Kept) -> Vec<u32> {
+    kept.iter().map(|(_, event)| event.obid).collect()
+}
+
+#[tokio::test]
+async fn what_is_secured_is_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("a/b");
+    let (spool, kept) = Spool::open(&place, true).unwrap();
+    assert!(kept.is_empty());
+    let numbers: Vec<u64> = (1..=500).map(|n| spool.put(&event(n))).collect();
+    assert!(spool.secured().await);
+    spool.remove(numbers[..100].iter().copied());
+    spool.remove([numbers[250]]);
+    spool.close();
+    let (spool, kept) = Spool::open(&place, false).unwrap();
+    let expected: Vec<u32> = (101..=500).filter(|&n| n != 251).collect();
+    assert_eq!(obids(&kept), expected);
+    // Numbers go on growing.
+    assert!(spool.put(&event(501)) > kept.last().unwrap().0);
+    spool.remove(kept.iter().map(|(number, _)| *number));
+    drop(spool);
+    let (_, kept) = Spool::open(&place, false).unwrap();
+    assert_eq!(obids(&kept), [501]);
+}
+
+#[tokio::test]
+async fn one_folder_is_one_drivers() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(folder.path(), false).unwrap();
+    let other = Spool::open(folder.path(), false);
+    assert!(matches!(other, Err(SpoolError::InUse(_))), "{other:?}");
+    drop(spool);
+    assert!(Spool::open(folder.path(), false).is_ok());
+}
+
+#[test]
+fn a_broken_file_is_kept_and_a_new_one_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
+    let (spool, kept) = Spool::open(folder.path(), false).unwrap();
+    assert!(kept.is_empty());
+    drop(spool);
+    let names: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let broken = names.iter().find(|name| name.contains("broken")).unwrap();
+    assert_eq!(fs::read(folder.path().join(broken)).unwrap(), [7; 10_000]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Spool::open(&file.join("below"), false).unwrap_err();
+    assert!(error.to_string().contains("file/below"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn records_go_there_and_back(event in any_event()) {
+        prop_assume!(!event.guid.is_zero() && event.time.nanos() != 0);
+        let back = record::read(&record::write(&event));
+        prop_assert_eq!(back, Some(event));
+    }
+
+    #[test]
+    fn records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let _ = record::read(&bytes);
+    }
+}
