@@ -3,57 +3,21 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tempfile::TempDir;
-
 mod support;
 
+use support::bench::{flood, number, open, wait_for_broker};
 use support::client::Client;
-use support::dialogue;
-use support::host::{Host, Layout, compile};
 use support::mosquitto::{Mosquitto, Proxy, Subscriber, free_port, publish};
 use support::tools::{PATIENCE, wait_until};
 
-struct Bench {
-    host: Host,
-    address: SocketAddr,
-    _place: TempDir,
-}
-
-/// A driver whose clients meet by way of the broker behind `port`, with more members of its
-/// configuration and of its mqtt section.
-fn open(port: u16, members: &str, mqtt: &str) -> Bench {
-    let place = TempDir::new().unwrap();
-    let program: PathBuf = compile(Layout::V2, place.path());
-    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let config = format!(
-        "{{\"interface\": \"tcp://{address}\", \"abi\": \"v2\", \"path-users\": {:?}, {members} \
-          \"logging\": {{\"file-enable-log\": false, \"console-enable-log\": false}}, \
-          \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {port}, \
-             \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}}, {mqtt} }} }}",
-        dialogue::users(),
-    );
-    Bench {
-        host: Host::start(&program, &config),
-        address,
-        _place: place,
-    }
-}
-
 const TREE: &str = "\"publish\": [{\"topic\": \"vscp/{{guid}}/{{class}}/{{type}}/{{nodeid}}\", \
                     \"qos\": 1}], \"subscribe\": [{\"topic\": \"to/clients/#\", \"qos\": 1}]";
-
-fn wait_for_broker(client: &mut Client) {
-    wait_until("the driver reaches the broker", || {
-        client.ask("info")[0].starts_with("0,")
-    });
-}
 
 #[test]
 fn an_event_goes_to_its_topic_and_a_message_to_two_clients() {
@@ -138,48 +102,6 @@ fn sent_events_come_back_or_not() {
         assert_eq!(sender.ask("cdta")[0], if shown { "3" } else { "0" });
         bench.host.end();
     }
-}
-
-/// The number that [`flood`] put into an event, from the payload of a subscriber.
-fn number(payload: &str) -> usize {
-    let data = payload
-        .rsplit(',')
-        .take(3)
-        .map(|byte| usize::from_str_radix(byte.trim_start_matches("0x"), 16).expect("a data byte"));
-    data.enumerate()
-        .map(|(place, byte)| byte << (8 * place))
-        .sum()
-}
-
-/// One client pipelines so many numbered SENDs; all must be answered `+OK`.
-fn flood(address: SocketAddr, count: usize) -> thread::JoinHandle<()> {
-    let client = Client::log_in(address);
-    let mut writer = client.writer();
-    let reader = client.writer();
-    thread::spawn(move || {
-        for chunk in (0..count).collect::<Vec<_>>().chunks(1000) {
-            let lines: String = chunk
-                .iter()
-                .map(|n| {
-                    format!(
-                        "send 0,20,3,,,,-,{},{},{}\r\n",
-                        n >> 16,
-                        n >> 8 & 255,
-                        n & 255
-                    )
-                })
-                .collect();
-            writer.write_all(lines.as_bytes()).unwrap();
-        }
-    });
-    thread::spawn(move || {
-        let mut replies = BufReader::new(reader).lines();
-        for n in 0..count {
-            let reply = replies.next().unwrap().unwrap();
-            assert_eq!(reply, "+OK - Success.", "the answer to SEND {n}");
-        }
-        drop(client);
-    })
 }
 
 const NUMBERED: &str =

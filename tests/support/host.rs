@@ -69,6 +69,20 @@ impl Host {
         host
     }
 
+    /// Stands where a host was and another one will be.
+    pub fn start_later() -> Self {
+        let mut process = Command::new("true")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("true is there");
+        let output = BufReader::new(process.stdout.take().expect("a pipe was asked for"));
+        Self {
+            process,
+            input: None,
+            output,
+        }
+    }
+
     /// The process, to look at or to kill.
     pub fn pid(&self) -> u32 {
         self.process.id()

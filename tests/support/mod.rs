@@ -3,8 +3,10 @@
 // Each test program uses a part of it; in tests a panic is the way to fail.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+pub(crate) mod bench;
 pub(crate) mod client;
 pub(crate) mod dialogue;
 pub(crate) mod host;
 pub(crate) mod mosquitto;
+pub(crate) mod scripted;
 pub(crate) mod tools;
