@@ -39,7 +39,8 @@ impl Mosquitto {
         broker
     }
 
-    fn with(access: &str) -> Self {
+    /// A broker with more lines of its configuration, listeners among them.
+    pub fn with(access: &str) -> Self {
         let place = TempDir::new().expect("a directory for the broker");
         let port = free_port();
         let config = format!(
@@ -77,6 +78,21 @@ impl Mosquitto {
         wait_until("mosquitto listens", || {
             TcpStream::connect(("127.0.0.1", port)).is_ok()
         });
+    }
+
+    /// Stops it where it stands, or lets it go on.
+    pub fn freeze(&self, freeze: bool) {
+        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        let signal = if freeze { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Ends it at once: what it has not written down is gone.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.kill().expect("it runs");
+        process.wait().expect("it ends");
     }
 
     /// Ends it in order: it writes down what it holds.
@@ -125,6 +141,11 @@ pub struct Subscriber {
 
 impl Subscriber {
     pub fn start(port: u16, topic: &str, qos: u8) -> Self {
+        Self::with(port, topic, qos, "got %t %p", &[])
+    }
+
+    /// A subscriber that prints messages in another form, which begins with `got `.
+    pub fn with(port: u16, topic: &str, qos: u8, form: &str, more: &[&str]) -> Self {
         // -d tells when the subscription stands; messages have a mark of their own.
         // Line by line: into a pipe it would write in blocks.
         let mut process = Command::new(need("stdbuf"))
@@ -139,15 +160,8 @@ impl Subscriber {
                 topic,
                 "-d",
             ])
-            .args([
-                "-q",
-                &qos.to_string(),
-                "-c",
-                "-i",
-                "subscriber",
-                "-F",
-                "got %t %p",
-            ])
+            .args(["-q", &qos.to_string(), "-c", "-i", "subscriber", "-F", form])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
