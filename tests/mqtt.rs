@@ -23,7 +23,7 @@ const TREE: &str = "\"publish\": [{\"topic\": \"vscp/{{guid}}/{{class}}/{{type}}
 fn an_event_goes_to_its_topic_and_a_message_to_two_clients() {
     let broker = Mosquitto::start();
     let mut bench = open(broker.port(), "", TREE);
-    let mut subscriber = Subscriber::start(broker.port(), "vscp/#", 1);
+    let subscriber = Subscriber::start(broker.port(), "vscp/#", 1);
     let mut client = Client::log_in(bench.address);
     wait_for_broker(&mut client);
     client.must("send 0,20,3,,2001-11-02T18:00:01Z,817923,-,0,1,35");
@@ -112,7 +112,7 @@ const MANY: usize = 100_000;
 fn a_hundred_thousand_pipelined_events_arrive_once_and_in_order() {
     let broker = Mosquitto::start();
     let bench = open(broker.port(), "", NUMBERED);
-    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let subscriber = Subscriber::start(broker.port(), "numbered", 1);
     let sender = flood(bench.address, MANY);
     for n in 0..MANY {
         assert_eq!(
@@ -130,7 +130,7 @@ fn nothing_is_lost_while_the_broker_goes_and_connections_break() {
     let mut broker = Mosquitto::start();
     let proxy = Proxy::start(broker.port());
     let bench = open(proxy.port(), "", NUMBERED);
-    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let subscriber = Subscriber::start(broker.port(), "numbered", 1);
     let sender = flood(bench.address, MANY);
     let mut seen = HashSet::new();
     let mut last_new = None;
@@ -185,7 +185,7 @@ fn starts_without_a_broker_and_delivers_when_it_comes() {
         "-OK - Server Internal error."
     );
     broker.go();
-    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let subscriber = Subscriber::start(broker.port(), "numbered", 1);
     wait_for_broker(&mut client);
     client.must("send 0,20,3,,,,-,0,0,6");
     let mut found = Vec::new();
@@ -202,7 +202,7 @@ fn starts_without_a_broker_and_delivers_when_it_comes() {
 fn closing_drains_and_does_not_wait_for_a_broker_that_is_gone() {
     let mut broker = Mosquitto::start();
     let mut bench = open(broker.port(), "", NUMBERED);
-    let mut subscriber = Subscriber::start(broker.port(), "numbered", 1);
+    let subscriber = Subscriber::start(broker.port(), "numbered", 1);
     let mut client = Client::log_in(bench.address);
     wait_for_broker(&mut client);
     for n in 0..100 {
@@ -238,7 +238,7 @@ fn every_qos_and_several_topics_both_ways() {
         \"subscribe\": [{\"topic\": \"to/0\"}, {\"topic\": \"to/1\", \"qos\": 1}, \
         {\"topic\": \"to/2\", \"qos\": 2, \"format\": \"json\"}]";
     let bench = open(broker.port(), "", topics);
-    let mut subscriber = Subscriber::start(broker.port(), "q/#", 2);
+    let subscriber = Subscriber::start(broker.port(), "q/#", 2);
     let mut client = Client::log_in(bench.address);
     wait_for_broker(&mut client);
     client.must("send 0x60,20,3,,2001-11-02T18:00:01Z,817923,::1,7");
@@ -264,7 +264,7 @@ fn every_qos_and_several_topics_both_ways() {
     assert!(client.event().starts_with("0,20,8,0,"));
     bench.host.end();
     // Whoever comes later finds what was retained.
-    let mut late = Subscriber::start(broker.port(), "q/2", 1);
+    let late = Subscriber::start(broker.port(), "q/2", 1);
     assert_eq!(late.message().1, line);
 }
 
@@ -274,7 +274,7 @@ fn the_broker_says_so_when_the_host_is_killed_and_not_when_it_closes() {
     let will = "\"will\": {\"topic\": \"state/{{ifguid[15]}}\", \"payload\": \"down\", \
                 \"qos\": 1, \"retain\": false}, \"publish\": [{\"topic\": \"state/event\", \
                 \"qos\": 1, \"format\": \"string\"}]";
-    let mut subscriber = Subscriber::start(broker.port(), "state/#", 1);
+    let subscriber = Subscriber::start(broker.port(), "state/#", 1);
     let bench = open(broker.port(), "", will);
     let mut client = Client::log_in(bench.address);
     wait_for_broker(&mut client);
@@ -340,7 +340,7 @@ fn a_small_window_does_not_stall_what_is_never_acknowledged() {
         .collect();
     let section = format!("\"keepalive\": 0, \"publish\": [{}]", topics.join(", "));
     let bench = open(broker.port(), "", &section);
-    let mut subscriber = Subscriber::start(broker.port(), "many/19", 0);
+    let subscriber = Subscriber::start(broker.port(), "many/19", 0);
     let mut client = Client::log_in(bench.address);
     wait_for_broker(&mut client);
     let found = Arc::new(AtomicUsize::new(0));

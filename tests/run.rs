@@ -92,7 +92,7 @@ fn the_demonstration_needs_nothing_and_lets_two_clients_meet() {
             .count(),
         3
     );
-    let mut subscriber = Subscriber::start(broker.port(), "vscp/#", 0);
+    let subscriber = Subscriber::start(broker.port(), "vscp/#", 0);
     let (mut one, mut two) = (Client::log_in(address), Client::log_in(address));
     two.must("rcvloop");
     one.must("send 0,20,3,,,,-,0,1,35");
@@ -142,7 +142,7 @@ fn a_daemons_file_is_run_as_the_daemon_would() {
     running.interrupt();
     // The entry's own section is found by path and GUID.
     let broker = support::mosquitto::Mosquitto::start();
-    let mut subscriber = Subscriber::start(broker.port(), "of/#", 1);
+    let subscriber = Subscriber::start(broker.port(), "of/#", 1);
     let mqtt = format!(
         ", \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {}, \"clientid\": \"d\", \
            \"publish\": [{{\"topic\": \"of/{{{{ifguid[15]}}}}/{{{{driver-name}}}}\", \"qos\": 1}}], \

@@ -40,7 +40,7 @@ fn section(port: u16, tls: &str) -> String {
 /// Events reach the broker.
 fn works(secure: &Secure, tls: &str) {
     let bench = open_with("", &section(secure.port, tls));
-    let mut subscriber = Subscriber::start(secure.broker.port(), "numbered", 1);
+    let subscriber = Subscriber::start(secure.broker.port(), "numbered", 1);
     let mut client = Client::log_in(bench.address);
     for n in 0..50 {
         client.must(&format!("send 0,20,3,,,,-,{}", bytes_of(n)));

@@ -187,6 +187,20 @@ impl Connection {
         Ok(writer.flush().await?)
     }
 
+    /// Writes what has been put down, says that no more will come, and reads to the end. To close
+    /// with anything unread would be a reset, before which the broker may not have read everything.
+    pub(super) async fn finish(&mut self) -> Result<(), ConnectionError> {
+        self.flush().await?;
+        self.writer.shutdown().await?;
+        loop {
+            self.incoming.clear();
+            self.incoming.reserve(CHUNK);
+            if self.reader.read_buf(&mut self.incoming).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     /// Waits for a packet. May be dropped at any time without losing one.
     pub(super) async fn next(&mut self) -> Result<Packet, ConnectionError> {
         loop {

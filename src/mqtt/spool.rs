@@ -75,6 +75,8 @@ struct Changes {
     removes: Vec<u64>,
     /// The last number given.
     last: u64,
+    /// The last number when the writer looked.
+    seen: u64,
     closing: bool,
 }
 
@@ -127,6 +129,7 @@ impl Spool {
         let shared = Arc::new(Shared {
             changes: Mutex::new(Changes {
                 last,
+                seen: last,
                 ..Changes::default()
             }),
             changed: Condvar::new(),
@@ -280,7 +283,10 @@ impl Writer {
         let mut lingering: Option<Instant> = None;
         loop {
             let due = lingering.is_some_and(|since| since.elapsed() >= LINGER);
-            if !changes.puts.is_empty() || changes.closing || (due && !changes.removes.is_empty()) {
+            // Somebody may wait for an event that was acknowledged before it could be written.
+            let put = changes.last != changes.seen;
+            if put || changes.closing || (due && !changes.removes.is_empty()) {
+                changes.seen = changes.last;
                 return Batch {
                     puts: std::mem::take(&mut changes.puts),
                     removes: std::mem::take(&mut changes.removes),

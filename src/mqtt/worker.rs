@@ -210,7 +210,7 @@ impl Worker {
             self.post(connection, &letter)?;
         }
         connection.disconnect();
-        connection.flush().await
+        connection.finish().await
     }
 
     async fn exchange(

@@ -5,12 +5,13 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use tempfile::TempDir;
 
-use super::tools::{need, wait_until};
+use super::tools::{PATIENCE, need, wait_until};
 
 /// A broker that can be stopped and started; it keeps sessions and queues meanwhile.
 pub struct Mosquitto {
@@ -136,7 +137,7 @@ pub fn free_port() -> u16 {
 /// `mosquitto_sub` with a session that the broker keeps.
 pub struct Subscriber {
     process: Child,
-    lines: BufReader<ChildStdout>,
+    lines: Receiver<String>,
 }
 
 impl Subscriber {
@@ -166,8 +167,16 @@ impl Subscriber {
             .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto_sub starts");
-        let lines = BufReader::new(process.stdout.take().expect("a pipe was asked for"));
-        let mut subscriber = Self { process, lines };
+        let output: ChildStdout = process.stdout.take().expect("a pipe was asked for");
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let subscriber = Self { process, lines };
         loop {
             let line = subscriber.line();
             if line.contains("SUBACK") {
@@ -176,18 +185,13 @@ impl Subscriber {
         }
     }
 
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        let count = self
-            .lines
-            .read_line(&mut line)
-            .expect("mosquitto_sub speaks");
-        assert!(count > 0, "mosquitto_sub ended");
-        line
+    fn line(&self) -> String {
+        let line = self.lines.recv_timeout(PATIENCE);
+        line.expect("mosquitto_sub prints a line")
     }
 
     /// The next message: its topic and payload.
-    pub fn message(&mut self) -> (String, String) {
+    pub fn message(&self) -> (String, String) {
         loop {
             let line = self.line();
             if let Some(message) = line.trim_end().strip_prefix("got ") {

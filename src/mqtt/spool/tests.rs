@@ -41,6 +41,20 @@ async fn what_is_secured_is_there_again() {
 }
 
 #[tokio::test]
+async fn what_is_acknowledged_before_it_is_written_is_secure_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(folder.path(), false).unwrap();
+    for n in 0..2000 {
+        let number = spool.put(&event(n));
+        spool.remove([number]);
+        assert!(spool.secured().await);
+    }
+    drop(spool);
+    let (_, kept) = Spool::open(folder.path(), false).unwrap();
+    assert!(kept.is_empty());
+}
+
+#[tokio::test]
 async fn one_folder_is_one_drivers() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), false).unwrap();
