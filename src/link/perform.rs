@@ -359,8 +359,8 @@ impl Performer {
         for uplink in hub.uplinks().iter() {
             let status = uplink.status();
             let mut detail = format!(
-                "{} events wait, {} delivered",
-                status.waiting, status.delivered
+                "{} events wait, {} delivered, {} refused, {} rejected",
+                status.waiting, status.delivered, status.refused, status.rejected
             );
             if !status.trouble.is_empty() {
                 let _ = write!(detail, ", last trouble: {}", status.trouble);

@@ -8,6 +8,10 @@ use std::collections::HashSet;
 /// Identifiers that are used: 1 to this.
 pub(super) const MOST: u16 = 1000;
 
+/// Messages of QoS 2 that may be in flight to a broker that does not say how many it takes: what
+/// brokers take that nobody has told otherwise. Some end the connection at one more.
+const MOST_QOS_2: u16 = 20;
+
 /// The copy of an event: its serial number in the outbox, and which of the topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Copy {
@@ -63,6 +67,9 @@ pub(super) struct Session {
     turn: u64,
     /// How many identifiers may be in use.
     limit: usize,
+    /// Those of them that are messages of QoS 2, and how many may be.
+    used_2: usize,
+    limit_2: usize,
     /// Identifiers of messages of QoS 2 that came and are not released.
     coming: HashSet<u16>,
 }
@@ -75,23 +82,30 @@ impl Session {
             next: 1,
             turn: 0,
             limit: usize::from(MOST),
+            used_2: 0,
+            limit_2: usize::from(MOST_QOS_2),
             coming: HashSet::new(),
         }
     }
 
-    /// What the broker and the configuration allow to be in flight.
-    pub(super) fn limit(&mut self, most: u16) {
-        self.limit = usize::from(most.clamp(1, MOST));
+    /// What may be in flight: of both kinds and of QoS 2, where the configuration says so, and what
+    /// the broker says. One that says how many it takes means both.
+    pub(super) fn limit(&mut self, both: Option<u16>, qos_2: Option<u16>, broker: Option<u16>) {
+        let default = broker.map_or(MOST_QOS_2, |_| MOST);
+        let broker = broker.unwrap_or(MOST);
+        let bounded = |most: u16| usize::from(most.min(broker).clamp(1, MOST));
+        self.limit = bounded(both.unwrap_or(MOST));
+        self.limit_2 = bounded(qos_2.unwrap_or(default));
     }
 
     /// True where another identifier can be taken.
-    pub(super) fn has_room(&self) -> bool {
-        self.used < self.limit
+    pub(super) fn has_room(&self, qos: u8) -> bool {
+        self.used < self.limit && (qos < 2 || self.used_2 < self.limit_2)
     }
 
     /// Takes an identifier for a message of QoS 1 or 2; `None` where no more may be in flight.
     pub(super) fn take(&mut self, content: Content, qos: u8) -> Option<u16> {
-        if !self.has_room() {
+        if !self.has_room(qos) {
             return None;
         }
         // One is free, so this ends.
@@ -102,6 +116,7 @@ impl Session {
         self.advance();
         self.turn += 1;
         self.used += 1;
+        self.used_2 += usize::from(qos == 2);
         self.slots[usize::from(identifier)] = Some(Slot {
             content,
             stage: if qos == 2 {
@@ -126,6 +141,7 @@ impl Session {
     fn free(&mut self, identifier: u16) -> Option<Slot> {
         let slot = self.slots.get_mut(usize::from(identifier))?.take()?;
         self.used -= 1;
+        self.used_2 -= usize::from(slot.stage != Stage::Once);
         Some(slot)
     }
 
@@ -203,6 +219,7 @@ impl Session {
     pub(super) fn forget(&mut self) {
         *self = Self {
             limit: self.limit,
+            limit_2: self.limit_2,
             ..Self::new()
         };
     }
@@ -245,7 +262,7 @@ mod tests {
     #[test]
     fn identifiers_in_use_are_not_given_again() {
         let mut session = Session::new();
-        session.limit(3);
+        session.limit(Some(3), None, None);
         let held = session.take(LETTER, 1).unwrap();
         for serial in 0..5000 {
             let identifier = session.take(copy(serial), 1).unwrap();
@@ -258,7 +275,7 @@ mod tests {
         session.take(copy(1), 1).unwrap();
         session.take(copy(2), 1).unwrap();
         assert_eq!(session.take(copy(3), 1), None);
-        assert!(!session.has_room());
+        assert!(!session.has_room(1));
     }
 
     #[test]
@@ -269,6 +286,35 @@ mod tests {
             assert!(seen.insert(identifier));
         }
         assert_eq!(seen.len(), usize::from(MOST));
+    }
+
+    #[test]
+    fn brokers_take_few_messages_of_qos_2_unless_they_say_so() {
+        let fill = |session: &mut Session| {
+            session.forget();
+            std::iter::from_fn(|| session.take(LETTER, 2)).count()
+        };
+        let mut session = Session::new();
+        assert_eq!(fill(&mut session), 20);
+        assert!(session.has_room(1) && !session.has_room(2));
+        let one = session.in_flight()[0].0;
+        session.received(one, false);
+        assert!(!session.has_room(2), "until it is complete");
+        session.complete(one);
+        assert!(session.has_room(2));
+        for (both, qos_2, broker, limits) in [
+            (None, None, None, [1000, 20]),
+            (None, Some(5), None, [1000, 5]),
+            (None, Some(50), None, [1000, 50]),
+            (Some(50), Some(50), Some(100), [50, 50]),
+            (None, None, Some(100), [100, 100]),
+            (Some(500), Some(500), Some(10), [10, 10]),
+            (None, None, Some(65535), [1000, 1000]),
+        ] {
+            session.limit(both, qos_2, broker);
+            assert_eq!([session.limit, session.limit_2], limits);
+            assert_eq!(fill(&mut session), limits[1]);
+        }
     }
 
     #[test]
@@ -301,7 +347,7 @@ mod tests {
             outlet: 1
         }));
         session.forget();
-        assert!(session.in_flight().is_empty() && session.has_room());
+        assert!(session.in_flight().is_empty() && session.has_room(2));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::plan::Plan;
 use super::pulse::Pulse;
 use super::session::{Content, Copy, MOST, Outcome, Session, Stage};
 use super::status::Status;
-use crate::config::model::Reconnect;
+use crate::config::model::{MqttVersion, Reconnect};
 use crate::event::Guid;
 use crate::event::text::Defaults;
 use crate::hub::Downlink;
@@ -280,9 +280,10 @@ impl Worker {
         connection: &mut Connection,
         welcome: &Welcome,
     ) -> Result<(), ConnectionError> {
-        let own = self.plan.options.send_maximum.unwrap_or(MOST);
-        self.session
-            .limit(own.min(welcome.receive_maximum.unwrap_or(MOST)));
+        // As documented, it is of MQTT 5; a small number would slow QoS 1 down for nothing.
+        let send = self.plan.options.send_maximum;
+        let both = send.filter(|_| self.plan.options.version == MqttVersion::V5);
+        self.session.limit(both, send, welcome.receive_maximum);
         self.plan
             .limit(welcome.max_qos.unwrap_or(2), welcome.retain_available);
         // Of these nobody knows whether the broker has them.
@@ -333,7 +334,8 @@ impl Worker {
     fn could_send(&self) -> bool {
         let outbox = self.bridge.outbox();
         let there = outbox.flying(self.next.serial).is_some() || outbox.can_take();
-        let free = || self.session.has_room() || self.plan.qos(self.next.outlet) == 0;
+        let qos = self.plan.qos(self.next.outlet);
+        let free = || qos == 0 || self.session.has_room(qos);
         there && free()
     }
 
@@ -357,7 +359,8 @@ impl Worker {
                 let sent = flying.has(copy.outlet)
                     || (copy.serial < self.doubtful && self.session.holds(copy));
                 if !sent {
-                    if self.plan.qos(copy.outlet) > 0 && !self.session.has_room() {
+                    let qos = self.plan.qos(copy.outlet);
+                    if qos > 0 && !self.session.has_room(qos) {
                         return Ok(());
                     }
                     self.publish(connection, &flying, copy, None)?;

@@ -20,6 +20,7 @@ pub struct Bench {
     pub place: TempDir,
     program: PathBuf,
     config: String,
+    port: u16,
 }
 
 /// A driver whose clients meet by way of the broker behind `port`, with more members of its
@@ -29,7 +30,10 @@ pub fn open(port: u16, members: &str, mqtt: &str) -> Bench {
         "{{\"host\": \"127.0.0.1\", \"port\": {port}, \
           \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}}, {mqtt} }}"
     );
-    open_with(members, &section)
+    Bench {
+        port,
+        ..open_with(members, &section)
+    }
 }
 
 /// A driver with this mqtt member.
@@ -49,10 +53,16 @@ pub fn open_with(members: &str, mqtt: &str) -> Bench {
         place,
         program,
         config,
+        port: 0,
     }
 }
 
 impl Bench {
+    /// The port of the only broker.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What the driver has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
@@ -72,8 +82,8 @@ impl Bench {
         client
     }
 
-    /// Counters of the uplink to a broker, from TEST: events that wait, and that were delivered.
-    pub fn counters(&self, port: u16) -> (usize, usize) {
+    /// Counters of the uplink to a broker, from TEST.
+    pub fn counters(&self, port: u16) -> Counters {
         let mut client = Client::log_in(self.address);
         let name = format!("uplink 127.0.0.1:{port}:");
         let lines = client.ask("test");
@@ -83,8 +93,22 @@ impl Bench {
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|word| word.parse().ok())
             .collect();
-        (numbers[0], numbers[1])
+        Counters {
+            waiting: numbers[0],
+            delivered: numbers[1],
+            refused: numbers[2],
+            rejected: numbers[3],
+        }
     }
+}
+
+/// What has become of events on their way to a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    pub waiting: usize,
+    pub delivered: usize,
+    pub refused: usize,
+    pub rejected: usize,
 }
 
 pub fn wait_for_broker(client: &mut Client) {

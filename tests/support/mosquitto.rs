@@ -193,13 +193,26 @@ impl Subscriber {
     /// The next message: its topic and payload.
     pub fn message(&self) -> (String, String) {
         loop {
-            let line = self.line();
-            if let Some(message) = line.trim_end().strip_prefix("got ") {
-                let (topic, payload) = message.split_once(' ').unwrap_or((message, ""));
-                return (topic.to_owned(), payload.to_owned());
+            if let Some(message) = message(&self.line()) {
+                return message;
             }
         }
     }
+
+    /// The next message, if one comes in this time.
+    pub fn message_within(&self, time: std::time::Duration) -> Option<(String, String)> {
+        loop {
+            if let Some(message) = message(&self.lines.recv_timeout(time).ok()?) {
+                return Some(message);
+            }
+        }
+    }
+}
+
+fn message(line: &str) -> Option<(String, String)> {
+    let message = line.trim_end().strip_prefix("got ")?;
+    let (topic, payload) = message.split_once(' ').unwrap_or((message, ""));
+    Some((topic.to_owned(), payload.to_owned()))
 }
 
 impl Drop for Subscriber {
@@ -234,26 +247,38 @@ pub struct Proxy {
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
+/// Looks at what passes: the number of the connection, whether it comes from the driver, the bytes.
+pub type Tap = Arc<dyn Fn(usize, bool, &[u8]) + Send + Sync>;
+
 impl Proxy {
     pub fn start(to: u16) -> Self {
+        Self::with_tap(to, Arc::new(|_, _, _| ()))
+    }
+
+    /// A proxy that shows what passes before it passes it on.
+    pub fn with_tap(to: u16, tap: Tap) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("it has an address");
         let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
         let kept = Arc::clone(&streams);
         thread::spawn(move || {
-            for near in listener.incoming().flatten() {
+            for (number, near) in listener.incoming().flatten().enumerate() {
                 // Where the broker is away, the connection ends at once.
                 let Ok(far) = TcpStream::connect(("127.0.0.1", to)) else {
                     continue;
                 };
                 let both = [near.try_clone(), far.try_clone()];
                 kept.lock().unwrap().extend(both.into_iter().flatten());
-                let pairs = [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))];
-                for (from, to) in pairs {
+                let pairs = [
+                    (near.try_clone(), far.try_clone(), true),
+                    (Ok(far), Ok(near), false),
+                ];
+                for (from, to, outward) in pairs {
                     let (Ok(from), Ok(to)) = (from, to) else {
                         continue;
                     };
-                    thread::spawn(move || pump(from, to));
+                    let tap = Arc::clone(&tap);
+                    thread::spawn(move || pump(from, to, |bytes| tap(number, outward, bytes)));
                 }
             }
         });
@@ -275,10 +300,14 @@ impl Proxy {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream) {
+fn pump(mut from: TcpStream, mut to: TcpStream, tap: impl Fn(&[u8])) {
     let mut buffer = vec![0; 65536];
     while let Ok(count) = from.read(&mut buffer) {
-        if count == 0 || to.write_all(&buffer[..count]).is_err() {
+        if count == 0 {
+            break;
+        }
+        tap(&buffer[..count]);
+        if to.write_all(&buffer[..count]).is_err() {
             break;
         }
     }

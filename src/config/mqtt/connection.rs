@@ -125,9 +125,8 @@ pub(super) fn options<'a>(
         let node = nested(options, o, key)?;
         node.number(1, 65_535, report).map(|number| number as u16)
     };
-    // The documentation has them for MQTT 5 alone.
     let receive = most("receive-maximum", report);
-    let send = most("send-maximum", report).filter(|_| version == MqttVersion::V5);
+    let send = most("send-maximum", report);
     Options {
         nodelay,
         version,

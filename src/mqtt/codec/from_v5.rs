@@ -22,7 +22,8 @@ pub(super) fn packet(packet: v5::Packet) -> Result<Packet, CodecError> {
                     code => Some(reason(&code, p.and_then(|p| p.reason_string.as_deref()))),
                 },
                 session_present: ack.session_present,
-                receive_maximum: p.and_then(|p| p.receive_max),
+                // Where it says nothing it takes them all (MQTT 5, section 3.2.2.3.3).
+                receive_maximum: Some(p.and_then(|p| p.receive_max).unwrap_or(u16::MAX)),
                 max_packet: p.and_then(|p| p.max_packet_size),
                 max_qos: p.and_then(|p| p.max_qos),
                 retain_available: p.and_then(|p| p.retain_available) != Some(0),
