@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::model::DaemonEntry;
-use super::mqtt::{self, Origin};
+use super::mqtt;
 use super::node::Node;
 use super::report::Report;
 use crate::event::Guid;
@@ -104,7 +104,10 @@ pub(super) fn entry(
         file: PathBuf::from(&file),
         server_guid: server_guid.filter(|guid: &Guid| !guid.is_zero()),
         name: get(entry, "name").and_then(text).unwrap_or_default(),
-        mqtt: mqtt.and_then(|node| mqtt::read(node, Origin::Daemon(&file), report)),
+        mqtt: mqtt.and_then(|node| {
+            let main = get(&top, "mqtt").and_then(members).unwrap_or_default();
+            mqtt::read_entry(node, main, &file, report)
+        }),
     })
 }
 

@@ -8,7 +8,7 @@ use super::model::{
     AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LogConfig,
     LogFile, LogLevel, LogSink, OutboxConfig, Owner,
 };
-use super::mqtt::{self, Origin};
+use super::mqtt;
 use super::node::Node;
 use super::object::Object;
 use super::report::Report;
@@ -82,7 +82,7 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         outbox: outbox(o.take("outbox"), report),
         mqtt: o
             .take("mqtt")
-            .map(|node| mqtt::read_all(&node, Origin::Driver(&place), report))
+            .map(|node| mqtt::read_all(&node, &place, report))
             .unwrap_or_default(),
     };
     let (filter_in, filter_out) = filters(o.take("filter"), report);

@@ -44,6 +44,20 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// True where a member is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.members.iter().any(|(name, _)| name == key)
+    }
+
+    /// Takes over members of another object that this one does not have.
+    pub(super) fn inherit(&mut self, members: impl Iterator<Item = (String, Node<'a>)>) {
+        for (name, node) in members {
+            if !self.has(&name) {
+                self.members.push((name, Some(node)));
+            }
+        }
+    }
+
     /// Takes a member. `null` is as good as absent.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'a>> {
         self.known.push(key);

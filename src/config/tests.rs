@@ -115,6 +115,41 @@ fn the_documented_entry_is_found_and_understood() {
 }
 
 #[test]
+fn an_entry_takes_from_the_main_section_what_it_does_not_say() {
+    let entry = |mqtt: &str| {
+        let file = format!(
+            "{{\"mqtt\": {{\"host\": \"mqtts://main\", \"user\": \"vscp\", \"password\": \"x\", \
+              \"clientid\": \"daemon\", \"keepalive\": 7, \"publish-format\": \"xml\", \
+              \"tls\": {{\"cafile\": \"/ca.pem\"}}, \"publish\": [\"main\"], \"subscribe\": [\"main/#\"]}}, \
+              \"drivers\": {{\"level2\": [{{\"name\": \"x\", \"path-config\": \"/x\", \"guid\": \"::1\", \
+              \"mqtt\": {{{mqtt}}}}}]}}}}"
+        );
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("vscpd.json");
+        std::fs::write(&path, file).unwrap();
+        let bridge = BridgeConfig {
+            vscpd_config: Some(path),
+            ..BridgeConfig::default()
+        };
+        let guid = "::1".parse().unwrap();
+        let (entry, _) = find_daemon(&bridge, "/x", &guid).unwrap().unwrap();
+        entry.mqtt.unwrap()
+    };
+    let all = entry("\"publish\": [\"own\"]");
+    assert_eq!((all.host.as_str(), all.port), ("main", 8883));
+    assert!(all.tls.is_some() && all.user.is_some() && all.password.is_some());
+    assert_eq!(all.keep_alive, Duration::from_secs(7));
+    // What is each client's own stays its own.
+    assert_eq!((all.client_id.as_str(), all.subscribe.len()), ("", 0));
+    assert_eq!(all.publish[0].topic, "own");
+    assert_eq!(all.publish[0].format, WriteFormat::Xml);
+    let other = entry("\"host\": \"other\", \"keepalive\": 9");
+    assert_eq!((other.host.as_str(), other.port), ("other", 1883));
+    assert!(other.tls.is_none() && other.user.is_none() && other.password.is_none());
+    assert_eq!(other.keep_alive, Duration::from_secs(9));
+}
+
+#[test]
 fn errors_name_key_line_and_column() {
     let text = "{\n  \"interface\": 5,\n\t\"debug\": \"yes\",\n  \"filter\": {\"in-mask\": \"9\"},\n  \
                 \"mqtt\": {\"subscribe\": [{\"topic\": \"a\", \"qos\": 3}]}\n}";

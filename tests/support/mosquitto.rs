@@ -42,14 +42,24 @@ impl Mosquitto {
 
     /// A broker with more lines of its configuration, listeners among them.
     pub fn with(access: &str) -> Self {
+        Self::configured(|place| {
+            format!(
+                "{access}\nuser root\npersistence true\npersistence_location {}/\n\
+                 max_queued_messages 0\nmax_inflight_messages 100\nset_tcp_nodelay true\n",
+                place.display()
+            )
+        })
+    }
+
+    /// A broker as it comes, for measurements.
+    pub fn plain() -> Self {
+        Self::configured(|_| "allow_anonymous true\nuser root\n".to_owned())
+    }
+
+    fn configured(lines: impl Fn(&std::path::Path) -> String) -> Self {
         let place = TempDir::new().expect("a directory for the broker");
         let port = free_port();
-        let config = format!(
-            "listener {port} 127.0.0.1\n{access}\nuser root\npersistence true\n\
-             persistence_location {}/\nmax_queued_messages 0\nmax_inflight_messages 100\n\
-             set_tcp_nodelay true\n",
-            place.path().display()
-        );
+        let config = format!("listener {port} 127.0.0.1\n{}", lines(place.path()));
         std::fs::write(place.path().join("mosquitto.conf"), config).expect("its configuration");
         let mut broker = Self {
             place,

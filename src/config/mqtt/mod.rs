@@ -21,28 +21,37 @@ use super::object::Object;
 use super::report::Report;
 use crate::wire::topic::Settings;
 
-/// Whose section it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Origin<'a> {
-    /// The driver's own file; unknown keys are reported.
-    Driver(&'a str),
-    /// The daemon's; keys that are not the driver's are the daemon's.
-    Daemon(&'a str),
-}
+/// What a daemon's entry takes from the daemon's main section where it does not say: the broker as a
+/// whole, and the rest one by one. Client id, session, topics and will are each client's own.
+const OF_THE_BROKER: &[&str] = &[
+    "bind",
+    "host",
+    "port",
+    "mqtt-options",
+    "user",
+    "password",
+    "tls",
+];
+const ONE_BY_ONE: &[&str] = &[
+    "publish-format",
+    "subscribe-format",
+    "qos",
+    "bretain",
+    "keepalive",
+    "connection-timeout",
+    "reconnect",
+    "bjsonmeasurementblock",
+];
 
 /// Reads a section, or a list of sections, one for each broker.
-pub(super) fn read_all(
-    node: &Node<'_>,
-    origin: Origin<'_>,
-    report: &mut Report,
-) -> Vec<MqttConfig> {
+pub(super) fn read_all(node: &Node<'_>, file: &str, report: &mut Report) -> Vec<MqttConfig> {
     if !node.is_list() {
-        return read(node, origin, report).into_iter().collect();
+        return read_one(node, file, report).into_iter().collect();
     }
     let sections = node.list(report).unwrap_or_default();
     let mut found: Vec<MqttConfig> = Vec::new();
     for section in sections {
-        let Some(config) = read(&section, origin, report) else {
+        let Some(config) = read_one(&section, file, report) else {
             continue;
         };
         let same = |other: &&MqttConfig| (&other.host, other.port) == (&config.host, config.port);
@@ -54,14 +63,39 @@ pub(super) fn read_all(
     found
 }
 
-/// Reads a section. What is wrong is reported; with an error the values mean nothing.
-pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> Option<MqttConfig> {
+/// Reads a section of the driver's own file. What is wrong is reported; with an error the values mean
+/// nothing.
+fn read_one(node: &Node<'_>, file: &str, report: &mut Report) -> Option<MqttConfig> {
     let mut object = Object::new(node, report)?;
-    let o = &mut object;
-    let (file, shared_with_daemon) = match origin {
-        Origin::Driver(file) => (file, false),
-        Origin::Daemon(file) => (file, true),
-    };
+    let config = read(node, &mut object, file, false, report);
+    object.finish(report);
+    Some(config)
+}
+
+/// Reads the section of an entry of the daemon's file; keys that are not the driver's are the
+/// daemon's. `main` are the members of the daemon's own section.
+pub(super) fn read_entry<'a>(
+    node: &Node<'a>,
+    main: Vec<(String, Node<'a>)>,
+    file: &str,
+    report: &mut Report,
+) -> Option<MqttConfig> {
+    let mut object = Object::new(node, report)?;
+    let elsewhere = !object.has("host");
+    object.inherit(main.into_iter().filter(|(name, _)| {
+        let name = name.as_str();
+        ONE_BY_ONE.contains(&name) || elsewhere && OF_THE_BROKER.contains(&name)
+    }));
+    Some(read(node, &mut object, file, true, report))
+}
+
+fn read<'a>(
+    node: &Node<'a>,
+    o: &mut Object<'a>,
+    file: &str,
+    shared_with_daemon: bool,
+    report: &mut Report,
+) -> MqttConfig {
     let place = format!("{file}: {}", node.path());
     let address = connection::address(o, report);
     let mut inner_options = inner(o, "mqtt-options", report);
@@ -160,10 +194,7 @@ pub(super) fn read(node: &Node<'_>, origin: Origin<'_>, report: &mut Report) -> 
         "topic-drivers",
         "topic-discovery",
     ]);
-    if !shared_with_daemon {
-        object.finish(report);
-    }
-    Some(config)
+    config
 }
 
 /// Stands for what is known when the driver starts: here only the shape of topics counts.
