@@ -112,7 +112,7 @@ fn unreliable(qos: u8, keeps: bool, seed: u64) -> (Scripted, Arc<Mutex<Seen>>) {
                 Packet::Disconnect => return,
                 other => panic!("{other:?}"),
             }
-            if waiting.len() > 30 || dice.throw(4) == 0 {
+            if waiting.len() > 10 || dice.throw(4) == 0 {
                 answer(&mut wire, &mut waiting, &mut dice);
             }
         }

@@ -13,7 +13,7 @@ use crate::event::Event;
 /// keeps room in each, then [`commit`](Self::commit) fills it, or [`release`](Self::release)
 /// gives it back. None of them waits.
 pub trait Uplink: Send + Sync + fmt::Debug {
-    /// For people: `host`, or `mqtt broker.example:1883`.
+    /// For people: `host`, or `broker.example:1883`.
     fn name(&self) -> &str;
 
     /// False for an uplink that counts what it has no room for; its reservation never fails.

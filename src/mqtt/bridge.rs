@@ -36,8 +36,8 @@ pub struct MqttBridge {
     rejected: AtomicU64,
     filtered: AtomicU64,
     full: AtomicBool,
-    /// The last reason why something could not be published, to say it once.
-    reason: Mutex<String>,
+    /// Reasons why something could not be published, to say each once.
+    reasons: Mutex<Vec<String>>,
 }
 
 /// What is known of the connection.
@@ -119,7 +119,7 @@ impl MqttBridge {
             rejected: AtomicU64::new(0),
             filtered: AtomicU64::new(0),
             full: AtomicBool::new(false),
-            reason: Mutex::default(),
+            reasons: Mutex::default(),
         });
         let own = Arc::clone(&bridge);
         let worker = Worker::new(own, plan, config.reconnect, downlink, status, stop);
@@ -184,9 +184,9 @@ impl MqttBridge {
 
     /// Lets go of what the broker has.
     pub(super) fn settle(&self) {
-        let (settled, left) = {
+        let (settled, left, roomy) = {
             let mut outbox = self.outbox();
-            (outbox.settle(), outbox.held().events)
+            (outbox.settle(), outbox.held().events, outbox.is_roomy())
         };
         let count = settled.delivered + settled.rejected;
         if count == 0 {
@@ -198,7 +198,7 @@ impl MqttBridge {
         self.delivered
             .fetch_add(settled.delivered, Ordering::Relaxed);
         self.rejected.fetch_add(settled.rejected, Ordering::Relaxed);
-        if self.full.swap(false, Ordering::Relaxed) {
+        if roomy && self.full.swap(false, Ordering::Relaxed) {
             let refused = self.refused.load(Ordering::Relaxed);
             tracing::info!(uplink = %self.place, refused, "the outbox has room again");
         }
@@ -219,11 +219,12 @@ impl MqttBridge {
         news
     }
 
-    /// A copy cannot be published. Said once for each reason.
+    /// A copy cannot be published. Said once for each reason, of a few.
     pub(super) fn rejected(&self, topic: &str, why: &str) {
-        let mut last = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
-        if *last != why {
-            why.clone_into(&mut last);
+        const MOST: usize = 16;
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        if reasons.len() < MOST && !reasons.iter().any(|known| known == why) {
+            reasons.push(why.to_owned());
             tracing::warn!(uplink = %self.place, topic, "an event cannot be published: {why}");
         }
     }

@@ -214,6 +214,11 @@ impl Outbox {
         self.waiting.drain(..).map(|entry| entry.event).collect()
     }
 
+    /// True where half of the room is free: what was full is no longer.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.held.events <= self.most.events / 2 && self.held.bytes <= self.most.bytes / 2
+    }
+
     /// What is here.
     pub(super) fn held(&self) -> Room {
         self.held

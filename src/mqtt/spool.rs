@@ -258,10 +258,9 @@ impl Writer {
                 attempts += 1;
                 self.failed(&error, attempts);
                 // What is closing has no time to wait for a disk that is full.
-                if closing || self.shared.changes().closing {
+                if closing || self.closes_within(RETRY) {
                     return;
                 }
-                std::thread::sleep(RETRY);
             }
             let recovered = self.shared.progress.borrow().failing;
             if recovered {
@@ -275,6 +274,16 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// Waits; true where it is told to close meanwhile.
+    fn closes_within(&self, pause: Duration) -> bool {
+        let changes = self.shared.changes();
+        let waited = self
+            .shared
+            .changed
+            .wait_timeout_while(changes, pause, |changes| !changes.closing);
+        waited.unwrap_or_else(PoisonError::into_inner).0.closing
     }
 
     /// Waits for something to do.

@@ -1,5 +1,8 @@
 //! The task that connects to the broker, for ever, and moves events both ways while it can.
 
+mod incoming;
+mod outgoing;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,21 +11,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::bridge::MqttBridge;
-use super::codec::{Letter, Message, Packet, Publish, Welcome};
+use super::codec::Welcome;
 use super::connection::{Connection, ConnectionError};
-use super::outbox::Flying;
 use super::plan::Plan;
 use super::pulse::Pulse;
-use super::session::{Content, Copy, MOST, Outcome, Session, Stage};
+use super::session::{Content, Copy, MOST, Session, Stage};
 use super::status::Status;
 use crate::config::model::{MqttVersion, Reconnect};
-use crate::event::Guid;
-use crate::event::text::Defaults;
 use crate::hub::Downlink;
 use crate::net::lookup;
-use crate::os::now;
-use crate::wire::payload;
-use crate::wire::topic::check_topic;
 
 /// Packets that are written before the socket is flushed and looked at.
 const BATCH: usize = 256;
@@ -293,7 +290,10 @@ impl Worker {
                 match (stage, content) {
                     (Stage::Released, _) => connection.release(identifier)?,
                     (_, Content::Copy(copy)) => self.publish_again(connection, copy, identifier)?,
-                    (_, Content::Letter) => self.session.give_back(identifier),
+                    (Stage::Published, Content::Letter) => {
+                        self.let_go(connection, identifier)?;
+                    }
+                    (Stage::Once, Content::Letter) => self.session.give_back(identifier),
                 }
             }
         } else {
@@ -315,252 +315,6 @@ impl Worker {
         };
         self.doubtful = outbox.end();
         Ok(())
-    }
-
-    fn publish_again(
-        &mut self,
-        connection: &mut Connection,
-        copy: Copy,
-        identifier: u16,
-    ) -> Result<(), ConnectionError> {
-        let Some(flying) = self.bridge.outbox().flying(copy.serial) else {
-            self.session.give_back(identifier);
-            return Ok(());
-        };
-        self.publish(connection, &flying, copy, Some(identifier))
-    }
-
-    /// True where a copy waits that may be published.
-    fn could_send(&self) -> bool {
-        let outbox = self.bridge.outbox();
-        let there = outbox.flying(self.next.serial).is_some() || outbox.can_take();
-        let qos = self.plan.qos(self.next.outlet);
-        let free = || qos == 0 || self.session.has_room(qos);
-        there && free()
-    }
-
-    /// Puts down copies of events, as windows and the batch allow.
-    fn send(&mut self, connection: &mut Connection) -> Result<(), ConnectionError> {
-        let outlets = self.plan.outlets.len();
-        for _ in 0..BATCH {
-            let flying = {
-                let mut outbox = self.bridge.outbox();
-                match outbox.flying(self.next.serial) {
-                    Some(flying) => flying,
-                    None if outbox.take() => match outbox.flying(self.next.serial) {
-                        Some(flying) => flying,
-                        None => return Ok(()),
-                    },
-                    None => return Ok(()),
-                }
-            };
-            while usize::from(self.next.outlet) < outlets {
-                let copy = self.next;
-                let sent = flying.has(copy.outlet)
-                    || (copy.serial < self.doubtful && self.session.holds(copy));
-                if !sent {
-                    let qos = self.plan.qos(copy.outlet);
-                    if qos > 0 && !self.session.has_room(qos) {
-                        return Ok(());
-                    }
-                    self.publish(connection, &flying, copy, None)?;
-                }
-                self.next.outlet += 1;
-            }
-            self.next = Copy {
-                serial: self.next.serial + 1,
-                outlet: 0,
-            };
-            if connection.unwritten() >= BATCH_BYTES {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts one copy down, with a new identifier or with the one that it had.
-    fn publish(
-        &mut self,
-        connection: &mut Connection,
-        flying: &Flying,
-        copy: Copy,
-        held: Option<u16>,
-    ) -> Result<(), ConnectionError> {
-        let qos = self.plan.qos(copy.outlet);
-        let (topic, payload, retain) = self.plan.render(copy.outlet, flying.event.event());
-        let refused = check_topic(&topic).err().map(|error| error.to_string());
-        let identifier = match (&refused, held, qos) {
-            (Some(_), _, _) | (None, None, 0) => 0,
-            (None, Some(held), _) => held,
-            (None, None, _) => match self.session.take(Content::Copy(copy), qos) {
-                Some(identifier) => identifier,
-                None => return Ok(()),
-            },
-        };
-        let refused = refused.or_else(|| {
-            let publish = Publish {
-                topic: &topic,
-                payload,
-                qos,
-                retain,
-                again: held.is_some(),
-                identifier,
-            };
-            let put = connection.publish(publish);
-            put.err().map(|error| error.to_string())
-        });
-        if let Some(why) = refused {
-            if identifier != 0 {
-                self.session.give_back(identifier);
-            }
-            self.bridge.rejected(&topic, &why);
-            self.bridge.outbox().done(copy, true);
-            return Ok(());
-        }
-        if self.plan.comes_back(&topic) {
-            let again = flying.again || held.is_some();
-            self.downlink.expect_echo(&flying.event, again);
-        }
-        if qos == 0 {
-            self.unflushed.push(copy);
-        }
-        Ok(())
-    }
-
-    /// A message that is not an event. One that finds no identifier is left out: another will come.
-    fn post(
-        &mut self,
-        connection: &mut Connection,
-        letter: &Letter,
-    ) -> Result<(), ConnectionError> {
-        let qos = letter.qos.min(self.plan.max_qos());
-        let identifier = match qos {
-            0 => 0,
-            _ => match self.session.take(Content::Letter, qos) {
-                Some(identifier) => identifier,
-                None => return Ok(()),
-            },
-        };
-        connection.publish(Publish {
-            topic: &letter.topic,
-            payload: letter.payload.clone(),
-            qos,
-            retain: letter.retain,
-            again: false,
-            identifier,
-        })?;
-        Ok(())
-    }
-
-    /// Takes note of a packet and puts down what MQTT answers to it.
-    fn accept(
-        &mut self,
-        connection: &mut Connection,
-        packet: Packet,
-    ) -> Result<(), ConnectionError> {
-        let outcome = match packet {
-            Packet::Acknowledged(identifier, refused) => {
-                (self.session.acknowledged(identifier), refused, identifier)
-            }
-            Packet::Received(identifier, refused) => {
-                let outcome = self.session.received(identifier, refused.is_some());
-                if outcome == Outcome::Unknown && refused.is_none() {
-                    // Of an earlier connection: it goes on until it is released.
-                    connection.release(identifier)?;
-                }
-                (outcome, refused, identifier)
-            }
-            Packet::Complete(identifier) => (self.session.complete(identifier), None, identifier),
-            Packet::Release(identifier) => {
-                self.session.released(identifier);
-                return Ok(connection.complete(identifier)?);
-            }
-            Packet::Message(message) => return self.message(connection, message),
-            Packet::Subscribed(answers) => {
-                self.subscribed(&answers);
-                return Ok(());
-            }
-            Packet::Alive => {
-                self.backoff.reset();
-                return Ok(());
-            }
-            Packet::Farewell(why) => return Err(ConnectionError::Farewell(why)),
-            Packet::Welcome(_) => return Err(super::codec::CodecError::Unexpected.into()),
-        };
-        match outcome {
-            (Outcome::Done(content), refused, _) => {
-                // Now the broker does more than to accept and to throw out.
-                self.backoff.reset();
-                if let Some(why) = &refused {
-                    self.bridge.rejected("", why);
-                }
-                if let Content::Copy(copy) = content {
-                    self.bridge.outbox().done(copy, refused.is_some());
-                }
-            }
-            (Outcome::Release, _, identifier) => connection.release(identifier)?,
-            (Outcome::Unknown, ..) => {}
-        }
-        Ok(())
-    }
-
-    fn subscribed(&mut self, answers: &[Option<String>]) {
-        self.backoff.reset();
-        for (filter, answer) in self.plan.filters.iter().zip(answers) {
-            if let Some(why) = answer {
-                tracing::error!(topic = %filter.filter, "the broker refused a subscription: {why}");
-            }
-        }
-    }
-
-    fn message(
-        &mut self,
-        connection: &mut Connection,
-        message: Message,
-    ) -> Result<(), ConnectionError> {
-        let new = match message.qos {
-            0 => true,
-            1 => {
-                connection.acknowledge(message.identifier)?;
-                true
-            }
-            _ => {
-                connection.received(message.identifier)?;
-                self.session.comes(message.identifier)
-            }
-        };
-        if new {
-            self.deliver(&message);
-        }
-        Ok(())
-    }
-
-    /// Hands the event of a message to the clients; one that is none is counted.
-    fn deliver(&self, message: &Message) {
-        let topic = &message.topic;
-        if let Some(status) = &self.status
-            && status.is_about(topic)
-        {
-            status.look_at(message.payload.as_deref().unwrap_or_default());
-            return;
-        }
-        let Some(bytes) = &message.payload else {
-            return self.downlink.malformed(topic, &"far too long");
-        };
-        if bytes.is_empty() {
-            // That is how retained messages are taken back.
-            return;
-        }
-        let defaults = Defaults {
-            now: now(),
-            obid: 0,
-            guid: Guid::ZERO,
-        };
-        match payload::read(bytes, self.plan.read_format(topic), &defaults) {
-            Ok(event) if self.plan.filter.passes(&event) => self.downlink.deliver(event),
-            Ok(_) => self.bridge.filtered(),
-            Err(error) => self.downlink.malformed(topic, &error),
-        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! `vscp-link check`: what is wrong with configuration files, and where.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use vscpl2drv_link::config::{self, Severity};
+use vscpl2drv_link::error::with_causes;
+use vscpl2drv_link::net::tls;
 
 use crate::args::CheckArgs;
 use crate::failure::{Failure, printable};
@@ -22,6 +25,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
             writeln!(out, "{line}").map_err(Failure::Output)?;
         }
     }
+    for file in &args.files {
+        // Certificates and keys that the driver would not start without.
+        for error in unusable(file) {
+            errors += 1;
+            writeln!(out, "{}", printable(&error)).map_err(Failure::Output)?;
+        }
+    }
     let count = |number: usize, what: &str| match number {
         1 => format!("1 {what}"),
         number => format!("{number} {what}s"),
@@ -38,4 +48,15 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     } else {
         Ok(())
     }
+}
+
+/// What TLS to a broker lacks.
+fn unusable(file: &Path) -> Vec<String> {
+    let Ok((driver, _)) = config::load_driver(&file.to_string_lossy()) else {
+        return Vec::new();
+    };
+    let tls = driver.mqtt.iter().filter_map(|mqtt| mqtt.tls.as_ref());
+    tls.filter_map(|tls| tls::client(tls).err())
+        .map(|error| format!("error: {}", with_causes(&error)))
+        .collect()
 }

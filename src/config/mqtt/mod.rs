@@ -20,6 +20,7 @@ use super::node::Node;
 use super::object::Object;
 use super::report::Report;
 use crate::wire::topic::Settings;
+use topics::Absent;
 
 /// What a daemon's entry takes from the daemon's main section where it does not say: the broker as a
 /// whole, and the rest one by one. Client id, session, topics and will are each client's own.
@@ -42,6 +43,18 @@ const ONE_BY_ONE: &[&str] = &[
     "reconnect",
     "bjsonmeasurementblock",
 ];
+
+/// A will as the daemon's documentation has it.
+const WILL: Absent = Absent {
+    qos: 1,
+    topic: Some("vscp-daemon/{{ifguid}}/will"),
+    payload: Some("VSCP Daemon is down"),
+};
+const BIRTH: Absent = Absent {
+    qos: 1,
+    topic: None,
+    payload: None,
+};
 
 /// Reads a section, or a list of sections, one for each broker.
 pub(super) fn read_all(node: &Node<'_>, file: &str, report: &mut Report) -> Vec<MqttConfig> {
@@ -169,8 +182,8 @@ fn read<'a>(
         reconnect: connection::reconnect(o, report),
         v5: connection::v5(o, options.version, report),
         required: o.truth("required", true, report),
-        will: topics::message(o, "will", false, &names, report),
-        birth: topics::message(o, "birth", true, &names, report),
+        will: topics::message(o, "will", &WILL, &names, report),
+        birth: topics::message(o, "birth", &BIRTH, &names, report),
         status: topics::status(o, &names, report),
         filter: topics::filter(o, report),
         subscribe: topics::subscriptions(o, &defaults, &names, options.version, report),

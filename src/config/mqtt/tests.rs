@@ -209,7 +209,16 @@ fn messages_about_the_driver() {
                       \"birth\": {\"topic\": \"w\", \"payload\": \"here\"}",
     );
     let (will, birth) = (config.will.unwrap(), config.birth.unwrap());
-    assert_eq!((will.qos, will.retain, birth.retain), (1, false, true));
+    assert_eq!((will.qos, will.retain, birth.retain), (1, true, true));
+    let will = one("\"will\": {\"topic\": \"w\"}").will.unwrap();
+    assert_eq!(
+        (will.payload.as_str(), will.qos),
+        ("VSCP Daemon is down", 1)
+    );
+    let blank =
+        one("\"will\": {\"topic\": \"\", \"payload\": \"\", \"qos\": 0, \"retain\": false}");
+    assert!(blank.will.is_none());
+    warned("\"birth\": {\"topic\": \"b\"}");
     let status = one("\"status\": {\"topic\": \"s/{{guid}}\", \"interval\": 5}")
         .status
         .unwrap();

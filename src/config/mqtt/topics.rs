@@ -245,11 +245,18 @@ fn unknown_format<T>(node: &Node<'_>, name: &str, more: &str, report: &mut Repor
     None
 }
 
-/// `will` or `birth`.
+/// What a message takes where it does not say.
+pub(super) struct Absent {
+    pub(super) qos: u8,
+    pub(super) topic: Option<&'static str>,
+    pub(super) payload: Option<&'static str>,
+}
+
+/// `will` or `birth`. One that has neither topic nor payload is none.
 pub(super) fn message(
     o: &mut Object<'_>,
     key: &'static str,
-    retain: bool,
+    absent: &Absent,
     names: &Settings,
     report: &mut Report,
 ) -> Option<Message> {
@@ -259,17 +266,23 @@ pub(super) fn message(
     let payload = o
         .text("payload", report)
         .filter(|payload| !payload.is_empty());
-    let qos = o.number("qos", 0..=2, 0, report) as u8;
-    let retain = o.truth("retain", retain, report);
+    let qos = o.number("qos", 0..=2, absent.qos.into(), report) as u8;
+    let retain = o.truth("retain", true, report);
     o.finish(report);
-    match (topic, payload) {
+    if topic.is_none() && payload.is_none() {
+        return None;
+    }
+    let text = |text: &str| text.to_owned();
+    match (
+        topic.or_else(|| absent.topic.map(text)),
+        payload.or_else(|| absent.payload.map(text)),
+    ) {
         (Some(topic), Some(payload)) => Some(Message {
             topic,
             payload,
             qos,
             retain,
         }),
-        (None, None) => None,
         _ => {
             report.warn(&node, "this needs both topic and payload; there is none");
             None
