@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("os", &["event"]),
     ("log", &["config", "os"]),
     ("hub", &["event", "auth", "wire"]),
-    ("net", &["config"]),
+    ("net", &["config", "os"]),
     (
         "link",
         &["event", "auth", "config", "wire", "hub", "net", "os"],

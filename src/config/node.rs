@@ -99,6 +99,11 @@ impl<'a> Node<'a> {
         self.raw == "null"
     }
 
+    /// Nothing, or nothing in it.
+    pub(super) fn is_blank(&self) -> bool {
+        matches!(self.raw.trim(), "null" | "\"\"")
+    }
+
     pub(super) fn is_string(&self) -> bool {
         self.raw.starts_with('"')
     }

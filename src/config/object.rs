@@ -44,15 +44,17 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// True where a member is there.
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.members.iter().any(|(name, _)| name == key)
+    /// True where a member is there, and more than an empty string.
+    pub(super) fn says(&self, key: &str) -> bool {
+        let member = self.members.iter().find(|(name, _)| name == key);
+        member.is_some_and(|(_, node)| node.as_ref().is_some_and(|node| !node.is_blank()))
     }
 
-    /// Takes over members of another object that this one does not have.
+    /// Takes over members of another object that this one says nothing of.
     pub(super) fn inherit(&mut self, members: impl Iterator<Item = (String, Node<'a>)>) {
         for (name, node) in members {
-            if !self.has(&name) {
+            if !self.says(&name) {
+                self.members.retain(|(known, _)| *known != name);
                 self.members.push((name, Some(node)));
             }
         }

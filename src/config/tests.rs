@@ -143,6 +143,20 @@ fn an_entry_takes_from_the_main_section_what_it_does_not_say() {
     assert_eq!((all.client_id.as_str(), all.subscribe.len()), ("", 0));
     assert_eq!(all.publish[0].topic, "own");
     assert_eq!(all.publish[0].format, WriteFormat::Xml);
+    // A blank says nothing; anything else about a broker means another one.
+    assert_eq!(entry("\"host\": \"\"").host, "main");
+    for own in [
+        "\"port\": 1884",
+        "\"user\": \"me\"",
+        "\"tls\": {\"cafile\": \"\"}",
+    ] {
+        let config = entry(own);
+        assert_eq!(
+            (config.host.as_str(), config.password),
+            ("localhost", None),
+            "{own}"
+        );
+    }
     let other = entry("\"host\": \"other\", \"keepalive\": 9");
     assert_eq!((other.host.as_str(), other.port), ("other", 1883));
     assert!(other.tls.is_none() && other.user.is_none() && other.password.is_none());

@@ -83,13 +83,26 @@ impl Bridges {
             }
             list.push(bridge);
         }
-        for Leftover { place, events, .. } in waiting {
-            if !events.is_empty() {
+        for Leftover {
+            place,
+            events,
+            on_disk,
+        } in waiting
+        {
+            let lost = events.len();
+            if lost > 0 {
                 tracing::error!(
-                    "{} events have no way out: there is no broker {place} any more",
-                    events.len()
+                    "{lost} events have no way out: there is no broker {place} any more"
                 );
             }
+            if on_disk > 0 {
+                tracing::error!(
+                    "{on_disk} events stay on disk: there is no broker {place} any more"
+                );
+            }
+        }
+        if about.outbox.path.is_some() && !list.iter().any(|bridge| bridge.is_on_disk()) {
+            tracing::warn!("outbox.path: nothing is published, so nothing is kept there");
         }
         Ok(Self { list, stop, tasks })
     }

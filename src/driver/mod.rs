@@ -31,7 +31,7 @@ pub use host::ReadError;
 pub use layout::{Layout, layout_of_host};
 
 /// What VSCPOpen was called with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source {
     /// The path of the configuration, or the configuration itself.
     pub config: String,
@@ -61,6 +61,15 @@ struct Shared {
     /// Cancelled before that, for whoever holds it.
     abort: CancellationToken,
     ignored: AtomicU64,
+}
+
+impl fmt::Debug for Source {
+    /// Without the configuration, which may hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("guid", &self.guid)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Driver {

@@ -132,6 +132,12 @@ impl MqttBridge {
         &self.place
     }
 
+    /// True where what waits is on the disk too.
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
+        self.spool.is_some()
+    }
+
     /// Takes events of a bridge before this one, over the bounds if need be.
     pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
         for event in events {
@@ -156,6 +162,13 @@ impl MqttBridge {
         };
         // What is left is for the caller to count.
         let _ = tokio::time::timeout_at(deadline.into(), empty).await;
+    }
+
+    /// Lets the disk write what is left, before [`take_waiting`](Self::take_waiting) waits for it.
+    pub fn begin_close(&self) {
+        if let Some(spool) = &self.spool {
+            spool.begin_close();
+        }
     }
 
     /// Ends the outbox once the task has ended: what the broker may not have is given back, or

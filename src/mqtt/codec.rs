@@ -401,7 +401,13 @@ impl Codec {
         }
         let mut packet = bytes.split_to(size);
         if packet[0] >> 4 == 14 && length < 2 {
-            return Ok(Some(Packet::Farewell("for no reason".to_owned())));
+            // Without properties; rumqttc asks for them.
+            let why = match packet.get(2) {
+                Some(0x8E) => "session taken over".to_owned(),
+                Some(code) => format!("reason {code:#04x}"),
+                None => "for no reason".to_owned(),
+            };
+            return Ok(Some(Packet::Farewell(why)));
         }
         match self.version {
             MqttVersion::V311 => match v4::Packet::read(&mut packet, MOST_BYTES) {

@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
@@ -17,6 +18,8 @@ use super::codec::{Codec, CodecError, Filter, Options, Packet, Publish, Welcome}
 
 /// Bytes that may wait to be looked at while a write takes its time.
 const MOST_WAITING: usize = 1024 * 1024;
+/// How long the broker may read nothing of what is written to it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Room for what comes.
 const CHUNK: usize = 16 * 1024;
 
@@ -172,19 +175,36 @@ impl Connection {
             outgoing,
             ..
         } = self;
-        while !outgoing.is_empty() {
+        let patience = tokio::time::sleep(WRITE_TIMEOUT);
+        tokio::pin!(patience);
+        loop {
             incoming.reserve(CHUNK);
+            let written = async {
+                if outgoing.is_empty() {
+                    // TLS may have kept some of it back.
+                    writer.flush().await.map(|()| 0)
+                } else {
+                    writer.write(outgoing).await
+                }
+            };
             tokio::select! {
                 biased;
-                written = writer.write(outgoing) => outgoing.advance(written?),
+                written = written => match written? {
+                    0 if outgoing.is_empty() => return Ok(()),
+                    0 => return Err(ConnectionError::Closed),
+                    count => {
+                        outgoing.advance(count);
+                        patience.as_mut().reset(Instant::now() + WRITE_TIMEOUT);
+                    }
+                },
                 read = reader.read_buf(incoming), if incoming.len() < MOST_WAITING => {
                     if read? == 0 {
                         return Err(ConnectionError::Closed);
                     }
                 }
+                () = &mut patience => return Err(ConnectionError::Timeout),
             }
         }
-        Ok(writer.flush().await?)
     }
 
     /// Writes what has been put down, says that no more will come, and reads to the end. To close

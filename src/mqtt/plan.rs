@@ -168,7 +168,14 @@ impl Plan {
             &wanted.topic,
         ))?;
         let guid = self.settings.driver_guid.to_string();
-        let status = Status::new(topic.clone(), wanted.qos, wanted.interval, guid, report);
+        // It is said again and again: there is no need for it to come exactly once.
+        let status = Status::new(
+            topic.clone(),
+            wanted.qos.min(1),
+            wanted.interval,
+            guid,
+            report,
+        );
         if self.options.will.is_some() {
             tracing::info!(
                 "{}.will: the will of this connection marks the status offline instead",
@@ -214,9 +221,10 @@ impl Plan {
         outlet.map_or(0, |outlet| outlet.qos.min(self.max_qos))
     }
 
-    /// True where anything is published with this QoS.
-    pub(super) fn has_qos(&self, qos: u8) -> bool {
-        self.outlets.iter().any(|outlet| outlet.qos == qos)
+    /// True where anything is published with QoS 2.
+    pub(super) fn uses_qos_2(&self) -> bool {
+        let birth = self.birth.as_ref().is_some_and(|birth| birth.qos == 2);
+        birth || self.outlets.iter().any(|outlet| outlet.qos == 2)
     }
 
     /// Topic and payload of a copy, and whether the broker keeps it.

@@ -72,6 +72,11 @@ pub(super) struct Session {
     limit_2: usize,
     /// Identifiers of messages of QoS 2 that came and are not released.
     coming: HashSet<u16>,
+    /// Identifiers under which the broker may hold messages of an earlier driver, until it has said
+    /// that it released them.
+    stale: HashSet<u16>,
+    /// Messages in flight that are no events.
+    letters: usize,
 }
 
 impl Session {
@@ -85,7 +90,25 @@ impl Session {
             used_2: 0,
             limit_2: usize::from(MOST_QOS_2),
             coming: HashSet::new(),
+            stale: HashSet::new(),
+            letters: 0,
         }
+    }
+
+    /// The broker has a session of an earlier driver: it would take a message of QoS 2 for sent
+    /// already, where that one used its identifier. None is given out until all are released.
+    pub(super) fn inherit(&mut self) {
+        self.stale = (1..=MOST).collect();
+    }
+
+    /// What is still to be released of an earlier driver.
+    pub(super) fn stale(&self) -> Vec<u16> {
+        self.stale.iter().copied().collect()
+    }
+
+    /// Messages in flight that are no events.
+    pub(super) fn letters(&self) -> usize {
+        self.letters
     }
 
     /// What may be in flight: of both kinds and of QoS 2, where the configuration says so, and what
@@ -100,7 +123,8 @@ impl Session {
 
     /// True where another identifier can be taken.
     pub(super) fn has_room(&self, qos: u8) -> bool {
-        self.used < self.limit && (qos < 2 || self.used_2 < self.limit_2)
+        let room_2 = self.stale.is_empty() && self.used_2 < self.limit_2;
+        self.used < self.limit && (qos < 2 || room_2)
     }
 
     /// Takes an identifier for a message of QoS 1 or 2; `None` where no more may be in flight.
@@ -117,6 +141,7 @@ impl Session {
         self.turn += 1;
         self.used += 1;
         self.used_2 += usize::from(qos == 2);
+        self.letters += usize::from(content == Content::Letter);
         self.slots[usize::from(identifier)] = Some(Slot {
             content,
             stage: if qos == 2 {
@@ -142,6 +167,7 @@ impl Session {
         let slot = self.slots.get_mut(usize::from(identifier))?.take()?;
         self.used -= 1;
         self.used_2 -= usize::from(slot.stage != Stage::Once);
+        self.letters -= usize::from(slot.content == Content::Letter);
         Some(slot)
     }
 
@@ -174,6 +200,7 @@ impl Session {
 
     /// PUBCOMP.
     pub(super) fn complete(&mut self, identifier: u16) -> Outcome {
+        self.stale.remove(&identifier);
         match self.stage(identifier) {
             Some(Stage::Released) => self.done(identifier),
             _ => Outcome::Unknown,
@@ -205,6 +232,11 @@ impl Session {
         all.into_iter()
             .map(|(identifier, slot)| (identifier, slot.content, slot.stage))
             .collect()
+    }
+
+    /// True where more is in flight than may be.
+    pub(super) fn is_over(&self) -> bool {
+        self.used > self.limit || self.used_2 > self.limit_2
     }
 
     /// True where this copy is in flight.
@@ -348,6 +380,31 @@ mod tests {
         }));
         session.forget();
         assert!(session.in_flight().is_empty() && session.has_room(2));
+    }
+
+    #[test]
+    fn what_an_earlier_driver_left_is_released_first() {
+        let mut session = Session::new();
+        session.inherit();
+        assert!(session.has_room(1) && !session.has_room(2));
+        assert_eq!(session.stale().len(), usize::from(MOST));
+        for identifier in 1..=MOST {
+            assert_eq!(session.take(LETTER, 2), None);
+            assert_eq!(session.complete(identifier), Outcome::Unknown);
+        }
+        assert!(session.stale().is_empty() && session.has_room(2));
+        session.inherit();
+        session.forget();
+        assert!(session.has_room(2), "a new session has nothing to release");
+    }
+
+    #[test]
+    fn messages_that_are_no_events_are_counted() {
+        let mut session = Session::new();
+        let (one, _) = (session.take(LETTER, 1).unwrap(), session.take(copy(1), 1));
+        assert_eq!(session.letters(), 1);
+        session.acknowledged(one);
+        assert_eq!(session.letters(), 0);
     }
 
     #[test]

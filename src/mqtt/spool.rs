@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,8 +17,7 @@ use std::time::{Duration, Instant};
 
 use redb::backends::FileBackend;
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, TableDefinition,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use tokio::sync::watch;
 mod record;
 
 use crate::event::Event;
+use crate::os::with_signals_blocked;
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const FILE: &str = "outbox.redb";
@@ -34,6 +35,8 @@ const CACHE: usize = 4 * 1024 * 1024;
 const LINGER: Duration = Duration::from_millis(50);
 /// How long to wait after a write that failed.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long the end waits for the disk.
+const LAST_WRITE: Duration = Duration::from_millis(700);
 /// How long anybody waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -51,6 +54,9 @@ pub enum SpoolError {
     /// Another driver has it.
     #[error("{0} is in use by another driver")]
     InUse(PathBuf),
+    /// What is there makes no sense.
+    #[error("{0} is broken")]
+    Broken(PathBuf),
     /// What is there cannot be opened.
     #[error("{path}: {source}")]
     Database {
@@ -113,19 +119,13 @@ impl Spool {
                 path: folder.to_owned(),
                 source,
             })?;
-        let database = match database(&file, sync) {
-            Err(SpoolError::Database { source, .. }) => {
-                set_aside(&file, &source)?;
-                database(&file, sync)?
+        let (database, kept, last) = match open(&file, sync) {
+            Err(error @ (SpoolError::Database { .. } | SpoolError::Broken(_))) => {
+                set_aside(&file, &error)?;
+                open(&file, sync)?
             }
             opened => opened?,
         };
-        let failed = |source: redb::Error| SpoolError::Database {
-            path: file.clone(),
-            source: Box::new(source),
-        };
-        let kept = load(&database).map_err(failed)?;
-        let last = kept.last().map_or(0, |(number, _)| *number);
         let shared = Arc::new(Shared {
             changes: Mutex::new(Changes {
                 last,
@@ -145,12 +145,15 @@ impl Spool {
             database: Some(database),
         };
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
-        let writer = std::thread::Builder::new()
-            .name("vscp-link-disk".to_owned())
-            .spawn(move || {
-                tracing::dispatcher::with_default(&dispatch, || writer.run());
-            })
-            .map_err(|source| SpoolError::Io { path: file, source })?;
+        // Signals are the host's.
+        let writer = with_signals_blocked(|| {
+            std::thread::Builder::new()
+                .name("vscp-link-disk".to_owned())
+                .spawn(move || {
+                    tracing::dispatcher::with_default(&dispatch, || writer.run());
+                })
+        })
+        .map_err(|source| SpoolError::Io { path: file, source })?;
         let spool = Self {
             shared,
             writer: Mutex::new(Some(writer)),
@@ -202,19 +205,31 @@ impl Spool {
         }
     }
 
-    /// Writes everything and ends the thread.
-    pub(super) fn close(&self) {
+    /// Tells the thread to write everything and to end.
+    pub(super) fn begin_close(&self) {
         self.shared.changes().closing = true;
         self.shared.changed.notify_one();
+    }
+
+    /// Ends the thread. One that hangs in the disk cannot be ended: it is left behind, and said so.
+    pub(super) fn close(&self) {
+        self.begin_close();
         let writer = self
             .writer
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(writer) = writer {
-            // A thread that panicked has said so.
-            let _ = writer.join();
+        let Some(writer) = writer else { return };
+        let deadline = Instant::now() + LAST_WRITE;
+        while !writer.is_finished() {
+            if Instant::now() >= deadline {
+                tracing::error!("the disk does not answer; what waits may not be written");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
+        // A thread that panicked has said so.
+        let _ = writer.join();
     }
 }
 
@@ -318,15 +333,20 @@ impl Writer {
             return Ok(());
         }
         // After an error the database answers nothing until it is opened anew.
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => database(&self.file, self.sync)?,
-        };
-        store(&database, batch).map_err(|source| SpoolError::Database {
-            path: self.file.clone(),
-            source: Box::new(source),
+        let database = self.database.take();
+        let (file, sync) = (&self.file, self.sync);
+        let stored = guarded(file, || {
+            let database = match database {
+                Some(database) => database,
+                None => database_of(file, sync)?,
+            };
+            store(&database, batch).map_err(|source| SpoolError::Database {
+                path: file.clone(),
+                source: Box::new(source),
+            })?;
+            Ok(database)
         })?;
-        self.database = Some(database);
+        self.database = Some(stored);
         Ok(())
     }
 
@@ -357,27 +377,47 @@ fn store(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn load(database: &Database) -> Result<Kept, redb::Error> {
+/// The database takes some damage of its file for impossible, and panics.
+fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T, SpoolError>) -> Result<T, SpoolError> {
+    std::panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(SpoolError::Broken(file.to_owned())))
+}
+
+/// Opens a file and reads what is in it; gives the last number besides.
+fn open(file: &Path, sync: bool) -> Result<(Database, Kept, u64), SpoolError> {
+    guarded(file, || {
+        let database = database_of(file, sync)?;
+        let (kept, last) = load(&database).map_err(|source| SpoolError::Database {
+            path: file.to_owned(),
+            source: Box::new(source),
+        })?;
+        Ok((database, kept, last))
+    })
+}
+
+fn load(database: &Database) -> Result<(Kept, u64), redb::Error> {
     // Makes the table where there is none yet.
     let transaction = database.begin_write()?;
     transaction.open_table(TABLE)?;
     transaction.commit()?;
     let table = database.begin_read()?.open_table(TABLE)?;
-    let mut kept = Vec::with_capacity(usize::try_from(table.len()?).unwrap_or(0));
+    let mut kept = Vec::new();
+    let mut last = 0;
     for row in table.iter()? {
         let (number, record) = row?;
+        last = number.value();
         match record::read(record.value()) {
-            Some(event) => kept.push((number.value(), event)),
+            Some(event) => kept.push((last, event)),
             None => tracing::error!(
-                number = number.value(),
-                "an event in the outbox cannot be read and is passed over"
+                number = last,
+                "an event in the outbox cannot be read; it stays there"
             ),
         }
     }
-    Ok(kept)
+    Ok((kept, last))
 }
 
-fn database(file: &Path, sync: bool) -> Result<Database, SpoolError> {
+fn database_of(file: &Path, sync: bool) -> Result<Database, SpoolError> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
@@ -392,7 +432,10 @@ fn database(file: &Path, sync: bool) -> Result<Database, SpoolError> {
     let failed = |error: DatabaseError| match error {
         DatabaseError::DatabaseAlreadyOpen => SpoolError::InUse(file.to_owned()),
         DatabaseError::Storage(redb::StorageError::Io(source))
-            if source.kind() != io::ErrorKind::InvalidData =>
+            if !matches!(
+                source.kind(),
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            ) =>
         {
             SpoolError::Io {
                 path: file.to_owned(),
@@ -412,12 +455,12 @@ fn database(file: &Path, sync: bool) -> Result<Database, SpoolError> {
 }
 
 /// A broken file is kept for people to look at, and a new one begun.
-fn set_aside(file: &Path, error: &redb::Error) -> Result<(), SpoolError> {
+fn set_aside(file: &Path, error: &SpoolError) -> Result<(), SpoolError> {
     let now = crate::os::now() / 1_000_000_000;
     let aside = file.with_extension(format!("broken-{now}"));
     tracing::error!(
         file = %file.display(),
-        "the outbox is broken ({error}); it is kept as {}, and a new one begins",
+        "the outbox cannot be read ({error}); it is kept as {}, and a new one begins",
         aside.display()
     );
     fs::rename(file, &aside).map_err(|source| SpoolError::Io {

@@ -2,6 +2,7 @@
 
 mod incoming;
 mod outgoing;
+mod resume;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::bridge::MqttBridge;
-use super::codec::Welcome;
+use super::codec::{Letter, Welcome};
 use super::connection::{Connection, ConnectionError};
 use super::plan::Plan;
 use super::pulse::Pulse;
-use super::session::{Content, Copy, MOST, Session, Stage};
+use super::session::{Copy, MOST, Session};
 use super::status::Status;
-use crate::config::model::{MqttVersion, Reconnect};
+use crate::config::model::Reconnect;
 use crate::hub::Downlink;
 use crate::net::lookup;
 
@@ -25,8 +26,6 @@ use crate::net::lookup;
 const BATCH: usize = 256;
 /// Bytes that are put down before the socket is flushed.
 const BATCH_BYTES: usize = 256 * 1024;
-/// How long the broker may take to read.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the broker's name may take to be looked up.
 const LOOKUP: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
@@ -55,6 +54,10 @@ pub(super) struct Worker {
     unflushed: Vec<Copy>,
     /// A session of an earlier driver may be at the broker.
     fresh: bool,
+    /// What is still to be said at the beginning.
+    birth: Option<Letter>,
+    /// When the next status document is due.
+    report: Instant,
     /// Connections in a row that ended at once.
     short_lived: u32,
 }
@@ -95,6 +98,8 @@ impl Worker {
             doubtful: 0,
             unflushed: Vec::new(),
             fresh: true,
+            birth: None,
+            report: Instant::now(),
             short_lived: 0,
         }
     }
@@ -203,8 +208,10 @@ impl Worker {
             Some(status) => Some(status.offline()),
             None => self.plan.farewell(),
         };
-        if let Some(letter) = farewell {
-            self.post(connection, &letter)?;
+        if let Some(mut letter) = farewell {
+            // There is no time for more than one answer, and none to wait for an identifier.
+            letter.qos = u8::from(letter.qos > 0 && self.session.has_room(1));
+            self.post(connection, &letter);
         }
         connection.disconnect();
         connection.finish().await
@@ -220,22 +227,14 @@ impl Worker {
         if !self.plan.filters.is_empty() {
             connection.subscribe(SUBSCRIBE, &self.plan.filters)?;
         }
-        if let Some(birth) = &self.plan.birth.clone() {
-            self.post(connection, birth)?;
-        }
-        in_time(connection.flush()).await?;
+        self.birth = self.plan.birth.clone();
+        self.report = Instant::now();
+        connection.flush().await?;
         self.bridge.connected();
-        let mut report = Instant::now();
         loop {
-            if let Some(status) = &self.status
-                && Instant::now() >= report
-            {
-                let letter = status.online(&self.bridge);
-                report = Instant::now() + status.interval();
-                self.post(connection, &letter)?;
-            }
+            self.tell(connection);
             self.send(connection)?;
-            in_time(connection.flush()).await?;
+            connection.flush().await?;
             for copy in self.unflushed.drain(..) {
                 // A copy of QoS 0 has done what it can once it is in the socket.
                 self.bridge.outbox().done(copy, false);
@@ -253,7 +252,7 @@ impl Worker {
             if pulse.beat()? {
                 connection.ping();
             } else if received == 0 && connection.unwritten() == 0 && !self.could_send() {
-                let has_status = self.status.is_some();
+                let (report, has_status) = (self.report, self.status.is_some());
                 tokio::select! {
                     biased;
                     packet = connection.next() => {
@@ -269,61 +268,6 @@ impl Worker {
             // Other tasks of this thread have their turn, however much there is to do.
             tokio::task::yield_now().await;
         }
-    }
-
-    /// Goes on where the session stands, or begins anew where the broker has none.
-    fn take_up(
-        &mut self,
-        connection: &mut Connection,
-        welcome: &Welcome,
-    ) -> Result<(), ConnectionError> {
-        // As documented, it is of MQTT 5; a small number would slow QoS 1 down for nothing.
-        let send = self.plan.options.send_maximum;
-        let both = send.filter(|_| self.plan.options.version == MqttVersion::V5);
-        self.session.limit(both, send, welcome.receive_maximum);
-        self.plan
-            .limit(welcome.max_qos.unwrap_or(2), welcome.retain_available);
-        // Of these nobody knows whether the broker has them.
-        self.unflushed.clear();
-        if welcome.session_present && !self.fresh {
-            for (identifier, content, stage) in self.session.in_flight() {
-                match (stage, content) {
-                    (Stage::Released, _) => connection.release(identifier)?,
-                    (_, Content::Copy(copy)) => self.publish_again(connection, copy, identifier)?,
-                    (Stage::Published, Content::Letter) => {
-                        self.let_go(connection, identifier)?;
-                    }
-                    (Stage::Once, Content::Letter) => self.session.give_back(identifier),
-                }
-            }
-        } else {
-            if welcome.session_present && self.plan.has_qos(2) {
-                // The broker may hold messages of QoS 2 of an earlier driver, whose identifiers it
-                // would take for sent already. To release them is to have them published.
-                for identifier in 1..=MOST {
-                    connection.release(identifier)?;
-                }
-            }
-            self.session.forget();
-            self.bridge.outbox().lost();
-        }
-        self.fresh = false;
-        let outbox = self.bridge.outbox();
-        self.next = Copy {
-            serial: outbox.first(),
-            outlet: 0,
-        };
-        self.doubtful = outbox.end();
-        Ok(())
-    }
-}
-
-async fn in_time<T>(
-    work: impl Future<Output = Result<T, ConnectionError>>,
-) -> Result<T, ConnectionError> {
-    match tokio::time::timeout(WRITE_TIMEOUT, work).await {
-        Ok(done) => done,
-        Err(_) => Err(ConnectionError::Timeout),
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::os::with_signals_blocked;
+
 /// The addresses of a host name or a literal address, if they are known within `patience`.
 ///
 /// # Errors
@@ -19,15 +21,18 @@ pub async fn addresses(host: &str, port: u16, patience: Duration) -> io::Result<
     }
     let (answer, answered) = oneshot::channel();
     let name = host.to_owned();
-    std::thread::Builder::new()
-        .name("vscp-link-dns".to_owned())
-        .spawn(move || {
-            let found = (name.as_str(), port)
-                .to_socket_addrs()
-                .map(Iterator::collect::<Vec<_>>);
-            // Nobody may be waiting any more.
-            let _ = answer.send(found);
-        })?;
+    // Signals are the host's, and this may be one of its threads.
+    with_signals_blocked(|| {
+        std::thread::Builder::new()
+            .name("vscp-link-dns".to_owned())
+            .spawn(move || {
+                let found = (name.as_str(), port)
+                    .to_socket_addrs()
+                    .map(Iterator::collect::<Vec<_>>);
+                // Nobody may be waiting any more.
+                let _ = answer.send(found);
+            })
+    })?;
     let failed = |kind, what: &str| io::Error::new(kind, format!("{what} {host:?}"));
     match tokio::time::timeout(patience, answered).await {
         Ok(Ok(Ok(found))) if !found.is_empty() => Ok(found),

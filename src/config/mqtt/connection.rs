@@ -11,15 +11,17 @@ use crate::config::object::Object;
 use crate::config::report::Report;
 
 /// `host` and `port`.
-pub(super) struct Address {
+pub(super) struct Address<'a> {
     pub(super) host: String,
     pub(super) port: u16,
     /// The protocol in `host` asks for TLS.
     pub(super) secure: bool,
+    /// Where the port stands.
+    pub(super) node: Option<Node<'a>>,
 }
 
 /// `host` with a protocol and a port in it, and `port`, which goes before.
-pub(super) fn address(o: &mut Object<'_>, report: &mut Report) -> Address {
+pub(super) fn address<'a>(o: &mut Object<'a>, report: &mut Report) -> Address<'a> {
     let mut port: Option<u16> = None;
     let mut host = "localhost".to_owned();
     let mut secure = false;
@@ -58,10 +60,16 @@ pub(super) fn address(o: &mut Object<'_>, report: &mut Report) -> Address {
         name.clone_into(&mut host);
     }
     let default = port.unwrap_or(if secure { 8883 } else { 1883 });
+    let node = o.take("port");
+    let number = node
+        .as_ref()
+        .and_then(|node| node.number(1, 65_535, report));
+    let port = number.map_or(default, |number| number as u16);
     Address {
         host,
-        port: o.number("port", 1..=65_535, default.into(), report) as u16,
+        port,
         secure,
+        node,
     }
 }
 

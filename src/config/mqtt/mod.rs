@@ -22,17 +22,41 @@ use super::report::Report;
 use crate::wire::topic::Settings;
 use topics::Absent;
 
-/// What a daemon's entry takes from the daemon's main section where it does not say: the broker as a
-/// whole, and the rest one by one. Client id, session, topics and will are each client's own.
+/// What says which broker it is, and how to get there. A daemon's entry that has none of them takes
+/// them all from the daemon's main section, so that a login never goes another way than it was meant to.
 const OF_THE_BROKER: &[&str] = &[
     "bind",
     "host",
     "port",
-    "mqtt-options",
     "user",
     "password",
+    "mqtt-options",
+    "tcp-nodelay",
+    "protocol-version",
+    "receive-maximum",
+    "send-maximum",
+    "bind-address",
+    "ssl-ctx-with-defaults",
+    "tls-ocsp-required",
+    "tls-use-os-certs",
+    "tls-engine",
+    "tls-keyform",
+    "tls-kpass-sha1",
+    "tls-alpn",
     "tls",
+    "cafile",
+    "capath",
+    "certfile",
+    "keyfile",
+    "pwkeyfile",
+    "no-hostname-checking",
+    "cert-reqs",
+    "version",
+    "ciphers",
+    "psk",
+    "psk-identity",
 ];
+/// What an entry takes one by one. Client id, session, topics and will are each client's own.
 const ONE_BY_ONE: &[&str] = &[
     "publish-format",
     "subscribe-format",
@@ -94,10 +118,10 @@ pub(super) fn read_entry<'a>(
     report: &mut Report,
 ) -> Option<MqttConfig> {
     let mut object = Object::new(node, report)?;
-    let elsewhere = !object.has("host");
+    let silent = !OF_THE_BROKER.iter().any(|key| object.says(key));
     object.inherit(main.into_iter().filter(|(name, _)| {
         let name = name.as_str();
-        ONE_BY_ONE.contains(&name) || elsewhere && OF_THE_BROKER.contains(&name)
+        ONE_BY_ONE.contains(&name) || silent && OF_THE_BROKER.contains(&name)
     }));
     Some(read(node, &mut object, file, true, report))
 }
@@ -115,6 +139,12 @@ fn read<'a>(
     let options = connection::options(o, &mut inner_options, report);
     let bind = connection::bind(o, &mut inner_options, report);
     let tls = tls::tls(o, &mut inner_options, address.secure, &place, report);
+    if let (8883, None, Some(node)) = (address.port, &tls, &address.node) {
+        report.warn(
+            node,
+            "this is the port for TLS, and TLS is not on: write the host as mqtts://",
+        );
+    }
     if let Some(options) = inner_options {
         options.finish(report);
     }
@@ -131,6 +161,17 @@ fn read<'a>(
     let defaults = topics::Entry::read(o, report);
     let escape_topics = o.truth("bescape-pub-topics", true, report);
     let client_id = text_if_set(o.take("clientid"), report);
+    let user = text_if_set(o.take("user"), report);
+    let password = o.take("password").and_then(|node| {
+        let text = node.text(report).filter(|text| !text.is_empty())?;
+        Some((node, text))
+    });
+    if let (None, Some((node, _))) = (&user, &password) {
+        report.warn(
+            node,
+            "without a user there is no login, and this is not sent",
+        );
+    }
     let clean = o.take("bcleansession");
     let clean_session = clean
         .as_ref()
@@ -161,12 +202,8 @@ fn read<'a>(
         version: options.version,
         bind,
         tls,
-        user: text_if_set(o.take("user"), report).map(|(_, user)| user),
-        password: o
-            .take("password")
-            .and_then(|node| node.text(report))
-            .filter(|password| !password.is_empty())
-            .map(Zeroizing::new),
+        user: user.map(|(_, user)| user),
+        password: password.map(|(_, password)| Zeroizing::new(password)),
         client_id: client_id.map(|(_, id)| id).unwrap_or_default(),
         clean_session,
         keep_alive: Duration::from_secs(o.number("keepalive", 0..=65_535, 30, report)),

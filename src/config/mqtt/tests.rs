@@ -168,6 +168,9 @@ fn what_protects_is_never_ignored() {
     for (section, key) in [
         ("\"tls\": {\"psk\": \"0011\"}", "psk"),
         ("\"tls\": {\"psk-identity\": \"me\"}", "psk-identity"),
+        ("\"tls\": {\"version\": \"tlsv1.3\"}", "version"),
+        ("\"tls\": {\"ciphers\": \"x\"}", "ciphers"),
+        ("\"mqtt-options\": {\"tls-alpn\": \"mqtt\"}", "tls-alpn"),
         ("\"tls\": {\"certfile\": \"/c.pem\"}", "certfile"),
         ("\"tls\": {\"pwkeyfile\": \"x\"}", "pwkeyfile"),
         (
@@ -200,6 +203,8 @@ fn what_protects_is_never_ignored() {
         Some("127.0.0.1".parse().unwrap())
     );
     warned("\"tls\": {\"cafile\": \"/c\", \"version\": \"tlsv1.1\"}");
+    warned("\"port\": 8883");
+    warned("\"password\": \"x\"");
 }
 
 #[test]

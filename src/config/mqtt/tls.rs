@@ -57,7 +57,8 @@ pub(super) fn tls<'a>(
     }
     let on = secure || os_certs || ca_file.is_some() || ca_path.is_some();
     if !on {
-        for (node, _) in [&certificate, &key, &pass_phrase].into_iter().flatten() {
+        let asked = [&certificate, &key, &pass_phrase, &version, &ciphers, &alpn];
+        for (node, _) in asked.into_iter().flatten() {
             report.error(
                 node,
                 "this asks for TLS; write the host as mqtts://, or give a cafile or capath",

@@ -80,6 +80,32 @@ fn a_broken_file_is_kept_and_a_new_one_begun() {
     assert_eq!(fs::read(folder.path().join(broken)).unwrap(), [7; 10_000]);
 }
 
+/// Whatever happens to the file: it is read, or set aside, and the driver starts.
+#[test]
+fn damage_is_no_reason_not_to_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(folder.path(), false).unwrap();
+    for n in 0..3000 {
+        spool.put(&event(n));
+    }
+    drop(spool);
+    let good = fs::read(folder.path().join(FILE)).unwrap();
+    // The database says on the host's standard error that it panics: no more often than needed.
+    for (at, length) in [(0, 320), (320, 4096), (8192, 4096), (good.len() / 2, 8192)] {
+        let place = tempfile::tempdir().unwrap();
+        let mut bytes = good.clone();
+        let end = (at + length).min(bytes.len());
+        bytes[at..end].fill(0xA5);
+        fs::write(place.path().join(FILE), bytes).unwrap();
+        assert!(Spool::open(place.path(), false).is_ok(), "{at}");
+    }
+    for length in [0, 100, 4096, good.len() / 2] {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join(FILE), &good[..length]).unwrap();
+        assert!(Spool::open(place.path(), false).is_ok(), "{length}");
+    }
+}
+
 #[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,46 +1,28 @@
 //! Events, and the driver's own messages, to the broker.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{BATCH, BATCH_BYTES, Worker};
 use crate::mqtt::codec::{Letter, Publish};
 use crate::mqtt::connection::{Connection, ConnectionError};
-use crate::mqtt::outbox::Flying;
-use crate::mqtt::session::{Content, Copy, Outcome};
+use crate::mqtt::outbox::{Flying, Outbox};
+use crate::mqtt::session::{Content, Copy};
 use crate::wire::topic::check_topic;
 
+/// Messages of the driver's own that may be in flight.
+const MOST_LETTERS: usize = 4;
+/// When to try again what found no room.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl Worker {
-    /// A message of QoS 2 that is not sent again. The broker may have it, and would take the next one
-    /// with its identifier for the same: it is released.
-    pub(super) fn let_go(
-        &mut self,
-        connection: &mut Connection,
-        identifier: u16,
-    ) -> Result<(), ConnectionError> {
-        match self.session.received(identifier, false) {
-            Outcome::Release => Ok(connection.release(identifier)?),
-            _ => {
-                self.session.give_back(identifier);
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn publish_again(
-        &mut self,
-        connection: &mut Connection,
-        copy: Copy,
-        identifier: u16,
-    ) -> Result<(), ConnectionError> {
-        let Some(flying) = self.bridge.outbox().flying(copy.serial) else {
-            return self.let_go(connection, identifier);
-        };
-        self.publish(connection, &flying, copy, Some(identifier))
-    }
-
     /// True where a copy waits that may be published.
     pub(super) fn could_send(&self) -> bool {
         let outbox = self.bridge.outbox();
-        let there = outbox.flying(self.next.serial).is_some() || outbox.can_take();
-        let qos = self.plan.qos(self.next.outlet);
+        let next = self.next.max(first(&outbox));
+        let there = outbox.flying(next.serial).is_some() || outbox.can_take();
+        let qos = self.plan.qos(next.outlet);
         let free = || qos == 0 || self.session.has_room(qos);
         there && free()
     }
@@ -48,6 +30,8 @@ impl Worker {
     /// Puts down copies of events, as windows and the batch allow.
     pub(super) fn send(&mut self, connection: &mut Connection) -> Result<(), ConnectionError> {
         let outlets = self.plan.outlets.len();
+        // What was acknowledged meanwhile may be further than what was looked at.
+        self.next = self.next.max(first(&self.bridge.outbox()));
         for _ in 0..BATCH {
             let flying = {
                 let mut outbox = self.bridge.outbox();
@@ -135,28 +119,55 @@ impl Worker {
         Ok(())
     }
 
-    /// A message that is not an event. One that finds no identifier is left out: another will come.
-    pub(super) fn post(
-        &mut self,
-        connection: &mut Connection,
-        letter: &Letter,
-    ) -> Result<(), ConnectionError> {
+    /// What the driver has to say of itself, where there is room for it.
+    pub(super) fn tell(&mut self, connection: &mut Connection) {
+        if let Some(birth) = self.birth.take()
+            && !self.post(connection, &birth)
+        {
+            self.birth = Some(birth);
+        }
+        if let Some(status) = &self.status
+            && Instant::now() >= self.report
+        {
+            let (letter, interval) = (status.online(&self.bridge), status.interval());
+            let said = self.post(connection, &letter);
+            self.report = Instant::now() + if said { interval } else { AGAIN };
+        }
+    }
+
+    /// A message that is not an event; false where it finds no identifier now.
+    pub(super) fn post(&mut self, connection: &mut Connection, letter: &Letter) -> bool {
         let qos = letter.qos.min(self.plan.max_qos());
         let identifier = match qos {
             0 => 0,
+            _ if self.session.letters() >= MOST_LETTERS => return false,
             _ => match self.session.take(Content::Letter, qos) {
                 Some(identifier) => identifier,
-                None => return Ok(()),
+                None => return false,
             },
         };
-        connection.publish(Publish {
+        let put = connection.publish(Publish {
             topic: &letter.topic,
             payload: letter.payload.clone(),
             qos,
             retain: letter.retain,
             again: false,
             identifier,
-        })?;
-        Ok(())
+        });
+        if let Err(error) = put {
+            if identifier != 0 {
+                self.session.give_back(identifier);
+            }
+            self.bridge.rejected(&letter.topic, &error.to_string());
+        }
+        true
+    }
+}
+
+/// The first copy that may not be done.
+fn first(outbox: &Outbox) -> Copy {
+    Copy {
+        serial: outbox.first(),
+        outlet: 0,
     }
 }
