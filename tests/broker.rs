@@ -314,8 +314,12 @@ fn a_session_of_an_earlier_driver_is_released() {
     let seen: Arc<Mutex<Seen>> = Arc::default();
     let released: Arc<Mutex<HashSet<u16>>> = Arc::default();
     let (ours, theirs) = (Arc::clone(&seen), Arc::clone(&released));
-    let broker = Scripted::start(move |_, mut wire| {
+    let broker = Scripted::start(move |connection, mut wire| {
         wire.welcome(true);
+        if connection == 0 {
+            // The first attempt to release them is lost.
+            return wire.reset();
+        }
         // Of these the earlier driver never heard that they had come.
         let mut held: HashMap<u16, ()> = (1..=50).map(|identifier| (identifier, ())).collect();
         while let Some(packet) = wire.read() {
@@ -413,5 +417,107 @@ fn a_copy_that_the_broker_has_is_not_sent_again() {
     });
     let counts = counts.lock().unwrap();
     assert_eq!((counts["a"], counts.get("a again")), (100, None));
+    bench.host.end();
+}
+
+/// What is done behind an event that is not must not be mistaken for what is still to be sent.
+#[test]
+fn the_first_event_is_acknowledged_last_and_after_a_break() {
+    const COUNT: usize = 3000;
+    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let ours = Arc::clone(&seen);
+    let broker = Scripted::start(move |connection, mut wire| {
+        wire.welcome(connection > 0);
+        if connection > 0 {
+            return serve(&mut wire, |_, payload| ours.lock().unwrap().take(payload));
+        }
+        let mut acknowledged = 0;
+        while acknowledged < 450 {
+            let Some(Packet::Publish(publish)) = wire.read() else {
+                continue;
+            };
+            let mut seen = ours.lock().unwrap();
+            seen.take(&publish.payload);
+            if seen.order.len() > 1 {
+                wire.send(&Packet::PubAck(PubAck::new(publish.pkid)));
+                acknowledged += 1;
+            }
+        }
+        thread::sleep(Duration::from_millis(300));
+        wire.reset();
+    });
+    let bench = open(broker.port(), "", &section(1, false));
+    flood(bench.address, COUNT).join().unwrap();
+    wait_until("all have come", || {
+        seen.lock().unwrap().order.len() == COUNT
+    });
+    let seen = seen.lock().unwrap();
+    let twice = seen.events.values().filter(|&&count| count > 1).count();
+    assert!(
+        twice < 100,
+        "what was acknowledged is not sent again: {twice}"
+    );
+    drop(seen);
+    bench.host.end();
+}
+
+/// A birth that finds no identifier is said later, and a goodbye does without one.
+#[test]
+fn birth_and_goodbye_with_a_window_that_is_full() {
+    let said: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ours = Arc::clone(&said);
+    let broker = Scripted::start(move |connection, mut wire| {
+        wire.welcome(connection > 0);
+        let mut first = true;
+        while let Some(packet) = wire.read() {
+            match packet {
+                Packet::Publish(publish) if publish.topic == "here" => {
+                    ours.lock()
+                        .unwrap()
+                        .push(String::from_utf8(publish.payload.to_vec()).unwrap());
+                    // Never acknowledged.
+                }
+                // At first nothing is acknowledged; later a little.
+                Packet::Publish(publish) if connection > 0 && first => {
+                    first = false;
+                    thread::sleep(Duration::from_millis(300));
+                    wire.send(&Packet::PubAck(PubAck::new(publish.pkid)));
+                }
+                Packet::Publish(publish)
+                    if connection == 0
+                        && number(std::str::from_utf8(&publish.payload).unwrap()) == 499 =>
+                {
+                    return wire.reset();
+                }
+                Packet::Disconnect => {
+                    ours.lock().unwrap().push("goodbye".to_owned());
+                    return;
+                }
+                _ => {}
+            }
+        }
+    });
+    let topics: Vec<String> = (0..2)
+        .map(|n| format!("{{\"topic\": \"t/{n}\", \"qos\": 1, \"format\": \"string\"}}"))
+        .collect();
+    let section = format!(
+        "\"clientid\": \"driver\", \"bcleansession\": false, \"publish\": [{}], \
+         \"birth\": {{\"topic\": \"here\", \"payload\": \"up\"}}, \
+         \"will\": {{\"topic\": \"here\", \"payload\": \"down\"}}",
+        topics.join(", ")
+    );
+    let mut bench = open(broker.port(), "", &section);
+    flood(bench.address, 1000).join().unwrap();
+    wait_until("the birth is said again", || {
+        said.lock()
+            .unwrap()
+            .iter()
+            .filter(|word| *word == "up")
+            .count()
+            == 2
+    });
+    assert!(bench.host.ask("close").starts_with("closed 0"));
+    wait_until("the goodbye is said", || said.lock().unwrap().len() == 4);
+    assert_eq!(said.lock().unwrap()[2..], ["down", "goodbye"]);
     bench.host.end();
 }

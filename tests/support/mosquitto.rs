@@ -174,7 +174,6 @@ impl Subscriber {
             .args(["-q", &qos.to_string(), "-c", "-i", "subscriber", "-F", form])
             .args(more)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
             .spawn()
             .expect("mosquitto_sub starts");
         let output: ChildStdout = process.stdout.take().expect("a pipe was asked for");
