@@ -151,9 +151,19 @@ fn what_mqtt_5_adds() {
     let subscriber = Subscriber::with(
         broker.port(),
         "five",
-        2,
+        1,
         "got %P;%E %p",
-        &["-V", "5", "-x", "60"],
+        // What the broker may have under way is more than it takes unless told.
+        &[
+            "-V",
+            "5",
+            "-x",
+            "60",
+            "-D",
+            "connect",
+            "receive-maximum",
+            "1000",
+        ],
     );
     let kept = Command::new(need("mosquitto_pub"))
         .args([
