@@ -6,7 +6,7 @@
 //! ```text
 //!  host thread ──► abi ──► driver ──► runtime (tokio, one per VSCPOpen)
 //!                                        │
-//!                                        ▼                  ┌ mqtt bridge ─► outbox ─► broker
+//!                                        ▼                  ┌ mqtt bridges ─► outboxes ─► brokers
 //!   link sessions ── client channels ── hub ── uplinks ─────┤
 //!                                                           └ host port ─► VSCPRead / ◄─ VSCPWrite
 //! ```
@@ -23,13 +23,14 @@
 //! | [`hub`] | the router between client channels and uplinks |
 //! | [`log`], [`net`], [`os`], [`error`] | leaves: log files, sockets, the operating system, errors as text |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
-//! | [`mqtt`] | the bridge to a broker, and its outbox |
+//! | [`mqtt`] | the bridge to a broker, and its outbox in memory and on disk |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
 //! | [`abi`] | the C functions |
 //!
 //! An event from a client: [`link`] reads a line, [`wire::link::Session`] makes an
 //! [`event::Event`] of it, [`hub::Hub::submit`] gives it to all uplinks or to none, and the answer
-//! says which. An event from an uplink: [`hub::Downlink::deliver`] puts it into the queue of each
+//! says which. [`mqtt`]'s worker renders it for each topic and lets go of it when the broker has all
+//! copies. An event from an uplink: [`hub::Downlink::deliver`] puts it into the queue of each
 //! channel that wants it, and its session writes it.
 
 pub mod abi;

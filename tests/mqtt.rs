@@ -311,6 +311,8 @@ fn a_login_that_the_broker_refuses_is_told_and_the_driver_goes_on() {
             .any(|line| line.contains("not authorised"))
     });
     client.must("send 0,20,3,,,,-,1,2,3");
+    let counters = bench.counters(broker.port());
+    assert_eq!((counters.waiting, counters.delivered), (1, 0));
     bench.host.end();
     let bench = open(broker.port(), "", &login("br0ker"));
     let mut client = Client::log_in(bench.address);

@@ -189,7 +189,12 @@ pub(super) fn v5(o: &mut Object<'_>, version: MqttVersion, report: &mut Report) 
     let user_properties = members
         .unwrap_or_default()
         .into_iter()
-        .filter_map(|(name, node)| Some((name, node.text(report)?)))
+        .filter_map(|(name, node)| {
+            let text = node.text(report)?;
+            super::must_fit(&node, &name, report);
+            super::must_fit(&node, &text, report);
+            Some((name, text))
+        })
         .collect();
     section.finish(report);
     let found = V5Config {

@@ -166,6 +166,9 @@ fn read<'a>(
         let text = node.text(report).filter(|text| !text.is_empty())?;
         Some((node, text))
     });
+    for (node, text) in [&client_id, &user, &password].into_iter().flatten() {
+        must_fit(node, text, report);
+    }
     if let (None, Some((node, _))) = (&user, &password) {
         report.warn(
             node,
@@ -245,6 +248,14 @@ fn read<'a>(
         "topic-discovery",
     ]);
     config
+}
+
+/// MQTT counts the bytes of texts with sixteen bits.
+fn must_fit(node: &Node<'_>, text: &str, report: &mut Report) {
+    const MOST: usize = u16::MAX as usize;
+    if text.len() > MOST {
+        report.error(node, format!("at most {MOST} bytes"));
+    }
 }
 
 /// Stands for what is known when the driver starts: here only the shape of topics counts.

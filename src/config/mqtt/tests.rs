@@ -249,6 +249,21 @@ fn filters_have_their_members() {
 }
 
 #[test]
+fn texts_that_no_packet_can_hold() {
+    let long = "x".repeat(70_000);
+    for section in [
+        format!("\"clientid\": \"{long}\""),
+        format!("\"user\": \"{long}\""),
+        format!("\"user\": \"x\", \"password\": \"{long}\""),
+        format!("\"will\": {{\"payload\": \"{long}\"}}"),
+        format!("\"protocol-version\": 5, \"v5\": {{\"user-properties\": {{\"a\": \"{long}\"}}}}"),
+        format!("\"subscribe\": [\"{long}\"]"),
+    ] {
+        assert!(refused(&section).contains("6553"), "{}", refused(&section));
+    }
+}
+
+#[test]
 fn reconnect_under_each_of_its_names() {
     for section in [
         "\"reconnect\": {\"delay\": 3, \"delay-max\": 30, \"exponential-backoff\": true}",

@@ -263,9 +263,11 @@ pub(super) fn message(
     let node = o.take(key)?;
     let mut o = Object::new(&node, report)?;
     let topic = topic(&mut o, names, report);
-    let payload = o
-        .text("payload", report)
-        .filter(|payload| !payload.is_empty());
+    let payload = o.take("payload").and_then(|node| {
+        let payload = node.text(report).filter(|payload| !payload.is_empty())?;
+        super::must_fit(&node, &payload, report);
+        Some(payload)
+    });
     let qos = o.number("qos", 0..=2, absent.qos.into(), report) as u8;
     let retain = o.truth("retain", true, report);
     o.finish(report);
