@@ -25,7 +25,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "link",
         &["event", "auth", "config", "wire", "hub", "net", "os"],
     ),
-    ("mqtt", &["event", "config", "wire", "hub", "net", "os"]),
+    (
+        "mqtt",
+        &["event", "config", "wire", "hub", "net", "os", "error"],
+    ),
     (
         "driver",
         &[

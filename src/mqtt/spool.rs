@@ -24,6 +24,7 @@ use tokio::sync::watch;
 
 mod record;
 
+use crate::error::with_causes;
 use crate::event::Event;
 use crate::os::with_signals_blocked;
 
@@ -44,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Error)]
 pub enum SpoolError {
     /// It cannot be made, opened or written.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be used")]
     Io {
         /// The file or the folder.
         path: PathBuf,
@@ -58,7 +59,7 @@ pub enum SpoolError {
     #[error("{0} is broken")]
     Broken(PathBuf),
     /// What is there cannot be opened.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be opened")]
     Database {
         /// The file.
         path: PathBuf,
@@ -353,7 +354,8 @@ impl Writer {
     fn failed(&self, error: &SpoolError, attempts: u32) {
         if attempts == 1 {
             tracing::error!(
-                "the outbox cannot be written, and no event is taken until it can: {error}"
+                "the outbox cannot be written, and no event is taken until it can: {}",
+                with_causes(error)
             );
         }
         self.shared
@@ -460,7 +462,8 @@ fn set_aside(file: &Path, error: &SpoolError) -> Result<(), SpoolError> {
     let aside = file.with_extension(format!("broken-{now}"));
     tracing::error!(
         file = %file.display(),
-        "the outbox cannot be read ({error}); it is kept as {}, and a new one begins",
+        "the outbox cannot be read ({}); it is kept as {}, and a new one begins",
+        with_causes(error),
         aside.display()
     );
     fs::rename(file, &aside).map_err(|source| SpoolError::Io {

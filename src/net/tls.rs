@@ -40,7 +40,7 @@ pub struct TlsError {
 #[derive(Debug, Error)]
 pub enum TlsCause {
     /// A file that cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path} cannot be read")]
     File {
         /// The file.
         path: PathBuf,
