@@ -5,8 +5,6 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -357,32 +355,12 @@ fn closing_leaves_the_rest_on_the_disk() {
     bench.host.end();
 }
 
-/// Mounting takes root's rights: the test's own, or sudo's.
-fn as_root(words: &[&str], folder: &Path) {
-    let run = |sudo: &[&str]| {
-        let all: Vec<&str> = sudo.iter().chain(words).copied().collect();
-        let mut command = Command::new(all[0]);
-        command.args(&all[1..]).arg(folder);
-        command.status().is_ok_and(|status| status.success())
-    };
-    assert!(
-        run(&[]) || run(&["sudo", "-n"]),
-        "{words:?} takes root's rights"
-    );
-}
-
 #[test]
 fn a_disk_that_takes_nothing_is_said_and_nothing_is_promised() {
     let place = TempDir::new().unwrap();
-    let folder = place.path().join("disk");
-    std::fs::create_dir(&folder).unwrap();
-    // A file system of its own that is soon full.
-    as_root(
-        &["mount", "-t", "tmpfs", "-o", "size=3m,mode=777", "none"],
-        &folder,
-    );
-    let members = format!("\"outbox\": {{\"path\": {folder:?}, \"max-events\": 1000000}},");
+    let members = with_disk(&place, false, 1_000_000);
     let mut bench = open(free_port(), &members, NUMBERED);
+    bench.kill_and_start_on_a_small_disk(6000);
     let mut client = support::client::Client::log_in(bench.address);
     let data = vec!["255"; 500].join(",");
     let mut taken = 0;
@@ -405,7 +383,6 @@ fn a_disk_that_takes_nothing_is_said_and_nothing_is_promised() {
         "what was promised is there"
     );
     bench.host.end();
-    as_root(&["umount"], &folder);
 }
 
 #[test]

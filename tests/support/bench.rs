@@ -75,6 +75,13 @@ impl Bench {
         self.host = Host::start(&self.program, &self.config);
     }
 
+    /// The same, with another one that cannot make large files: as if the disk were full.
+    pub fn kill_and_start_on_a_small_disk(&mut self, blocks: u32) {
+        let killed = std::mem::replace(&mut self.host, Host::start_later());
+        killed.kill();
+        self.host = Host::start_with_small_files(&self.program, &self.config, blocks);
+    }
+
     /// A client that is logged in, once the driver has reached its brokers.
     pub fn client(&self) -> Client {
         let mut client = Client::log_in(self.address);

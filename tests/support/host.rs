@@ -50,7 +50,19 @@ pub struct Host {
 impl Host {
     /// Opens a driver with a configuration, a path or JSON.
     pub fn start(program: &Path, config: &str) -> Self {
-        let mut process = Command::new(program)
+        Self::run(Command::new(program), config)
+    }
+
+    /// The same in a process that cannot make a file larger than so many blocks of 512 bytes.
+    pub fn start_with_small_files(program: &Path, config: &str, blocks: u32) -> Self {
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let mut shell = Command::new(need("dash"));
+        shell.args(["-c", &script]).arg(program);
+        Self::run(shell, config)
+    }
+
+    fn run(mut command: Command, config: &str) -> Self {
+        let mut process = command
             .arg("serve")
             .arg(library())
             .arg(config)
