@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("os", &["event"]),
     ("log", &["config", "os"]),
     ("hub", &["event", "auth", "wire"]),
-    ("net", &["config", "os"]),
+    ("net", &["config", "os", "error"]),
     (
         "link",
         &["event", "auth", "config", "wire", "hub", "net", "os"],

@@ -11,6 +11,7 @@ use super::model::{
 use super::mqtt;
 use super::node::Node;
 use super::object::Object;
+use super::protection;
 use super::report::Report;
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
@@ -62,13 +63,15 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         ("classic", AbiChoice::Classic),
         ("v2", AbiChoice::V2),
     ];
+    let interface = o.take("interface");
     let forms = [("legacy", TextForm::Legacy), ("ns", TextForm::Nanos)];
     let config = DriverConfig {
         abi: o.word("abi", &abi, AbiChoice::Auto, report),
         debug: o.truth("debug", false, report),
         write: o.truth("write", false, report),
-        interfaces: interfaces(o.take("interface"), report),
+        interfaces: interfaces(interface.clone(), report),
         path_users: text_if_set(o.take("path-users"), report).map(|(_, path)| PathBuf::from(path)),
+        tls: None,
         remotes: remotes(o.take("remotes"), report),
         limits: limits(o, report),
         receive_sent_events: o.truth("receive-sent-events", true, report),
@@ -86,7 +89,9 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
             .unwrap_or_default(),
     };
     let (filter_in, filter_out) = filters(o.take("filter"), report);
-    protection(o, report);
+    protection::encryption(o, report);
+    let secure = config.interfaces.iter().any(|interface| interface.secure);
+    let tls = protection::tls(o, interface.filter(|_| secure), report);
     o.pass_over(&[
         "key-file",
         "auth-domain",
@@ -99,98 +104,9 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
     Some(DriverConfig {
         filter_in,
         filter_out,
+        tls,
         ..config
     })
-}
-
-/// Every setting that asks for protection which is not there yet.
-fn protection(object: &mut Object<'_>, report: &mut Report) {
-    let ciphers = ["none", "aes128", "aes192", "aes256"];
-    if let Some((node, cipher)) = text_if_set(object.take("encryption"), report) {
-        if !ciphers.contains(&cipher.to_ascii_lowercase().as_str()) {
-            report.error(
-                &node,
-                format!("{cipher:?} is none of {}", ciphers.join(", ")),
-            );
-        } else if cipher != "none" {
-            report.warn(
-                &node,
-                "the binary mode is not available in this version: the link is in clear text",
-            );
-        }
-    }
-    if let Some(node) = object.take("require-encryption")
-        && node.truth(report) == Some(true)
-    {
-        report.error(
-            &node,
-            "encryption is not available in this version; with this set the driver does not start",
-        );
-    }
-    let mut set = Vec::new();
-    if let Some(node) = object.take("tls") {
-        tls(&node, report, &mut set);
-    }
-    for key in SSL_KEYS {
-        if let Some(node) = object.take_alias(key) {
-            let blank = node.is_string() && node.text(report).is_some_and(|text| text.is_empty());
-            if !blank && *key == "ssl_certificate" {
-                set.push(node);
-            }
-        }
-    }
-    for node in set {
-        report.warn(
-            &node,
-            "no interface speaks TLS in this version; this has no effect on a tcp:// interface",
-        );
-    }
-}
-
-const SSL_KEYS: &[&str] = &[
-    "ssl_certificate",
-    "ssl_certificate_chain",
-    "ssl_verify_peer",
-    "ssl_ca_path",
-    "ssl_ca_file",
-    "ssl_verify_depth",
-    "ssl_default_verify_paths",
-    "ssl_cipher_list",
-    "ssl_protocol_version",
-    "ssl_short_trust",
-];
-
-/// The types of the `tls` section; those of its members that would protect go to `set`.
-fn tls<'a>(node: &Node<'a>, report: &mut Report, set: &mut Vec<Node<'a>>) {
-    let Some(mut tls) = Object::new(node, report) else {
-        return;
-    };
-    for names in [
-        &["certificate"][..],
-        &["certificate-chain", "certificate_chain"],
-        &["ca-path"],
-        &["ca-file"],
-        &["cipher-list"],
-    ] {
-        if let Some(node) = tls.take_any(names, report)
-            && node.text(report).is_some_and(|text| !text.is_empty())
-            && names[0] != "cipher-list"
-        {
-            set.push(node);
-        }
-    }
-    if let Some(node) = tls.take("verify-peer")
-        && node.truth(report) == Some(true)
-    {
-        set.push(node);
-    }
-    tls.truth("default-verify-paths", true, report);
-    tls.truth("short-trust", false, report);
-    if let Some(node) = tls.take_any(&["verify-depth", "verify_depth"], report) {
-        node.number(0, 100, report);
-    }
-    tls.number("protocol-version", 0..=4, 4, report);
-    tls.finish(report);
 }
 
 fn interfaces(node: Option<Node<'_>>, report: &mut Report) -> Vec<Interface> {
@@ -210,6 +126,7 @@ fn interfaces(node: Option<Node<'_>>, report: &mut Report) -> Vec<Interface> {
         found.push(Interface {
             host: InterfaceHost::Localhost,
             port: LINK_PORT,
+            secure: false,
             text,
         });
     }

@@ -9,14 +9,8 @@ use super::model::{Interface, InterfaceHost, LINK_PORT};
 /// Why a text is not an address to listen on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InterfaceError {
-    /// A protocol that is not there yet.
-    #[error(
-        "TLS (stcp://, or an s behind the port) is not available in this version; remove it to \
-         serve clear text, or put a TLS proxy in front"
-    )]
-    Tls,
     /// A protocol that is none.
-    #[error("{0:?} is not a protocol of this interface; tcp:// was expected")]
+    #[error("{0:?} is not a protocol of this interface; tcp:// or stcp:// was expected")]
     Scheme(String),
     /// A port that is none.
     #[error("{0:?} is not a port from 0 to 65535")]
@@ -26,26 +20,26 @@ pub enum InterfaceError {
     Host(String),
 }
 
-/// `tcp://host:port`, `host:port`, `host`, `port`, `+port`, `[v6]:port`, `[v6]`.
+/// `tcp://host:port`, `host:port`, `host`, `port`, `+port`, `[v6]:port`, `[v6]`; with TLS
+/// `stcp://…`, or an `s` behind the port.
 impl FromStr for Interface {
     type Err = InterfaceError;
 
     fn from_str(text: &str) -> Result<Self, InterfaceError> {
         let text = text.trim();
-        let made = |host, port| Self {
-            host,
-            port,
-            text: text.to_owned(),
-        };
-        let rest = match text.split_once("://") {
-            None => text,
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => rest,
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("stcp") => {
-                return Err(InterfaceError::Tls);
-            }
+        let (scheme_secure, rest) = match text.split_once("://") {
+            None => (false, text),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("stcp") => (true, rest),
             Some((scheme, _)) => {
                 return Err(InterfaceError::Scheme(crate::event::number::clip(scheme)));
             }
+        };
+        let made = |host, (port, suffix)| Self {
+            host,
+            port,
+            secure: scheme_secure || suffix,
+            text: text.to_owned(),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if let Some(port) = rest.strip_prefix('+') {
@@ -57,7 +51,7 @@ impl FromStr for Interface {
             let address = address.parse().map_err(|_| bad())?;
             let port = match after.strip_prefix(':') {
                 Some(port) => read_port(port)?,
-                None if after.is_empty() => LINK_PORT,
+                None if after.is_empty() => (LINK_PORT, false),
                 None => return Err(bad()),
             };
             return Ok(made(
@@ -71,22 +65,24 @@ impl FromStr for Interface {
             None if rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('.') => {
                 Ok(made(InterfaceHost::AllV4, read_port(rest)?))
             }
-            None => Ok(made(read_host(rest)?, LINK_PORT)),
+            None => Ok(made(read_host(rest)?, (LINK_PORT, false))),
         }
     }
 }
 
-/// The C++ drivers' suffixes: `s` asked for TLS, `r` for nothing that matters here.
-fn read_port(text: &str) -> Result<u16, InterfaceError> {
+/// A port, and whether TLS is asked for: the C++ drivers' suffixes are `s` for that, and `r` for
+/// nothing that matters here.
+fn read_port(text: &str) -> Result<(u16, bool), InterfaceError> {
     let bad = || InterfaceError::Port(crate::event::number::clip(text));
-    let digits = match text.strip_suffix(['s', 'S']) {
-        Some(digits) if digits.parse::<u16>().is_ok() => return Err(InterfaceError::Tls),
-        _ => text.strip_suffix('r').unwrap_or(text),
+    let (digits, secure) = match text.strip_suffix(['s', 'S']) {
+        Some(digits) => (digits, true),
+        None => (text.strip_suffix('r').unwrap_or(text), false),
     };
     if digits.starts_with('+') {
         return Err(bad());
     }
-    digits.parse().map_err(|_| bad())
+    let port = digits.parse().map_err(|_| bad())?;
+    Ok((port, secure))
 }
 
 fn read_host(text: &str) -> Result<InterfaceHost, InterfaceError> {
@@ -136,14 +132,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
-        for text in ["stcp://localhost:9598", "9598s", "127.0.0.1:443s"] {
-            assert_eq!(
-                text.parse::<Interface>(),
-                Err(InterfaceError::Tls),
-                "{text}"
-            );
+    fn where_tls_is_asked_for() {
+        for (text, port, secure) in [
+            ("stcp://localhost", 9598, true),
+            ("STCP://127.0.0.1:443", 443, true),
+            ("9598s", 9598, true),
+            ("127.0.0.1:443s", 443, true),
+            ("+443S", 443, true),
+            ("[::1]:443s", 443, true),
+            ("tcp://localhost:1", 1, false),
+            ("9598r", 9598, false),
+        ] {
+            let found: Interface = text.parse().unwrap();
+            assert_eq!((found.port, found.secure), (port, secure), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_refused() {
         for text in [
             "",
             "tcp://",

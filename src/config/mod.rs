@@ -15,6 +15,7 @@ pub mod model;
 mod mqtt;
 mod node;
 mod object;
+mod protection;
 pub mod report;
 mod users;
 

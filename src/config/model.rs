@@ -30,6 +30,8 @@ pub struct DriverConfig {
     pub interfaces: Vec<Interface>,
     /// The users file (`path-users`).
     pub path_users: Option<PathBuf>,
+    /// TLS of the interfaces that speak it (`tls`).
+    pub tls: Option<TlsServer>,
     /// Where anybody may connect from, before the user's own list (`remotes`).
     pub remotes: Remotes,
     /// Limits and deadlines.
@@ -98,6 +100,27 @@ pub enum AbiChoice {
     V2,
 }
 
+/// `tls` of the link interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsServer {
+    /// A PEM file with certificate and key (`certificate`).
+    pub certificate: PathBuf,
+    /// More certificates of the chain (`certificate-chain`).
+    pub chain: Option<PathBuf>,
+    /// Clients need a certificate (`verify-peer`).
+    pub verify_peer: bool,
+    /// Who may vouch for clients (`ca-file`).
+    pub ca_file: Option<PathBuf>,
+    /// A folder of them (`ca-path`).
+    pub ca_path: Option<PathBuf>,
+    /// How many certificates may stand between a client's and a trusted one (`verify-depth`).
+    pub verify_depth: usize,
+    /// The oldest version (`protocol-version`).
+    pub versions: TlsVersions,
+    /// Names of suites (`cipher-list`); empty leaves the choice to the library.
+    pub ciphers: Vec<String>,
+}
+
 /// One address to listen on, from `tcp://host:port`, `host:port`, `port`, `[v6]:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -105,6 +128,8 @@ pub struct Interface {
     pub host: InterfaceHost,
     /// The port; 0 lets the system choose.
     pub port: u16,
+    /// TLS is spoken there.
+    pub secure: bool,
     /// The text that it was read from.
     pub text: String,
 }

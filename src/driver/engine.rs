@@ -31,6 +31,8 @@ use crate::link::{self, Context, Control, Parts};
 use crate::log::{LogError, Logger};
 use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::{self, BindError};
+use crate::net::tls::TlsError;
+use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply::Capabilities;
 use crate::wire::payload::Style;
 
@@ -66,6 +68,8 @@ enum Cause {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
     #[error("the bridge to MQTT cannot start")]
     Mqtt(#[from] MqttError),
     #[error("the link server cannot start")]
@@ -346,10 +350,14 @@ async fn start_parts(
     for interface in &config.interfaces {
         // A name may take its time to be looked up, and a close must not wait for it.
         tokio::select! {
-            bound = listener::bind(interface) => listeners.append(&mut bound?),
+            bound = listener::bind(interface) => {
+                listeners.extend(bound?.into_iter().map(|bound| (bound, interface.secure)));
+            }
             () = abort.cancelled() => return Err(Cause::Closing),
         }
     }
+    let acceptor = config.tls.clone().map(Acceptor::new).transpose()?;
+    let acceptor = acceptor.map(Arc::new);
     let hub = Hub::new(HubSettings {
         guid,
         max_out_queue: config.limits.max_out_queue,
@@ -387,13 +395,21 @@ async fn start_parts(
     })?;
     tell(loaded, layout, guid);
     let mut addresses = Vec::new();
-    for listener in listeners {
+    for (listener, secure) in listeners {
+        let tls = acceptor.as_ref().filter(|_| secure).cloned();
         if let Ok(address) = listener.local_addr() {
-            tracing::info!("listening on {address}");
+            let how = if secure { " with TLS" } else { "" };
+            tracing::info!("listening on {address}{how}");
             addresses.push(address);
         }
         let (sessions, serving) = (sessions.clone(), serving.clone());
-        let accept = link::server::serve(listener, Arc::clone(&context), sessions.clone(), serving);
+        let accept = link::server::serve(
+            listener,
+            tls,
+            Arc::clone(&context),
+            sessions.clone(),
+            serving,
+        );
         sessions.spawn(accept);
     }
     Ok(Started {
@@ -448,7 +464,12 @@ fn tell(loaded: &Loaded, layout: Layout, guid: Guid) {
         !matches!(&address.host, InterfaceHost::Localhost)
             && !matches!(&address.host, InterfaceHost::Address(a) if a.is_loopback())
     };
-    for interface in config.interfaces.iter().filter(open) {
+    let open = config
+        .interfaces
+        .iter()
+        .filter(|one| !one.secure)
+        .filter(open);
+    for interface in open {
         tracing::warn!(
             interface = %interface.text,
             "passwords and events cross the network in clear text"
@@ -468,12 +489,15 @@ fn settle_guid(guid: Guid) -> Guid {
     })
 }
 
-fn capabilities(listeners: &[TcpListener]) -> Capabilities {
+fn capabilities(listeners: &[(TcpListener, bool)]) -> Capabilities {
     let addresses: Vec<SocketAddr> = listeners
         .iter()
-        .filter_map(|listener| listener.local_addr().ok())
+        .filter_map(|(listener, _)| listener.local_addr().ok())
         .collect();
     let mut all = Capabilities::TCPIP.with(Capabilities::TWO_CONNECTIONS);
+    if listeners.iter().any(|(_, secure)| *secure) {
+        all = all.with(Capabilities::SSL);
+    }
     // An unspecified IPv6 address listens for IPv4 as well.
     if addresses
         .iter()

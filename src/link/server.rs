@@ -11,14 +11,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Context, connection};
+use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Accepts clients until `stop`; their sessions end with it too, and are among `tasks`.
+/// Accepts clients until `stop`; their sessions end with it too, and are among `tasks`. With `tls`
+/// they speak TLS before anything else.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<Acceptor>>,
     context: Arc<Context>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -32,7 +35,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 pause = FIRST_PAUSE;
-                admit(stream, peer, &context, &tasks, &stop);
+                admit(stream, peer, tls.as_ref(), &context, &tasks, &stop);
             }
             Err(error) if is_of_one_client(&error) => {}
             Err(error) => {
@@ -51,6 +54,7 @@ pub async fn serve(
 fn admit(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<&Arc<Acceptor>>,
     context: &Arc<Context>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -61,15 +65,36 @@ fn admit(
         tracing::debug!(client = %peer, "the client left at once: {error}");
         return;
     }
-    match context.seat() {
-        Some(seat) => {
+    match (context.seat(), tls) {
+        (Some(seat), Some(tls)) => {
+            let (tls, context, stop) = (Arc::clone(tls), Arc::clone(context), stop.clone());
+            tasks.spawn(async move {
+                let accepted = tokio::select! {
+                    () = stop.cancelled() => return,
+                    accepted = tls.accept(stream) => accepted,
+                };
+                match accepted {
+                    Ok(stream) => connection::run(stream, peer, context, stop).await,
+                    Err(error) => {
+                        tracing::info!(client = %peer, "no TLS with this client: {error}");
+                    }
+                }
+                drop(seat);
+            });
+        }
+        (Some(seat), None) => {
             let session = connection::run(stream, peer, Arc::clone(context), stop.clone());
             tasks.spawn(async move {
                 session.await;
                 drop(seat);
             });
         }
-        None => {
+        // One that expects TLS would not understand the words.
+        (None, Some(_)) => {
+            let most = context.limits.max_clients;
+            tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
+        }
+        (None, None) => {
             let most = context.limits.max_clients;
             tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
             let mut stream = stream;

@@ -11,7 +11,7 @@ use super::status::{Report, Status};
 use crate::config::model::{Message, MqttConfig, MqttVersion, ReadFormat, WriteFormat};
 use crate::event::json::Generation;
 use crate::event::{Event, FilterPair, Guid};
-use crate::net::tls::{self, TlsError};
+use crate::net::tls::{TlsError, client};
 use crate::wire::payload::{self, Style};
 use crate::wire::topic::{Scope, Settings, Template, TemplateError, matches};
 
@@ -117,7 +117,7 @@ impl Plan {
             None => Ok(None),
             Some(message) => letter(config, message, key, &settings).map(Some),
         };
-        let tls = config.tls.as_ref().map(tls::client).transpose()?;
+        let tls = config.tls.as_ref().map(client::config).transpose()?;
         Ok(Self {
             route: Route {
                 host: config.host.clone(),

@@ -60,6 +60,16 @@ impl Authority {
         self.write(name, &format!("{}{}", certificate.pem(), self.pem), &key)
     }
 
+    /// A certificate whose time is over.
+    pub fn expired(&self, name: &str) -> Identity {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2001, 11, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 11, 2);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.write("expired", &certificate.pem(), &key)
+    }
+
     /// A certificate that nobody but its owner vouches for.
     pub fn own(&self, name: &str) -> Identity {
         let params = CertificateParams::new(vec![name.to_owned()]).unwrap();

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use vscpl2drv_link::config::{self, Severity};
 use vscpl2drv_link::error::with_causes;
-use vscpl2drv_link::net::tls;
+use vscpl2drv_link::net::tls::client;
+use vscpl2drv_link::net::tls::server::Acceptor;
 
 use crate::args::CheckArgs;
 use crate::failure::{Failure, printable};
@@ -50,13 +51,16 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
     }
 }
 
-/// What TLS to a broker lacks.
+/// What TLS lacks.
 fn unusable(file: &Path) -> Vec<String> {
     let Ok((driver, _)) = config::load_driver(&file.to_string_lossy()) else {
         return Vec::new();
     };
-    let tls = driver.mqtt.iter().filter_map(|mqtt| mqtt.tls.as_ref());
-    tls.filter_map(|tls| tls::client(tls).err())
-        .map(|error| format!("error: {}", with_causes(&error)))
+    let brokers = driver.mqtt.iter().filter_map(|mqtt| mqtt.tls.as_ref());
+    let outward = brokers.filter_map(|tls| client::config(tls).err());
+    let inward = driver.tls.and_then(|tls| Acceptor::new(tls).err());
+    outward
+        .chain(inward)
+        .map(|error| format!("{}: error: {}", file.display(), with_causes(&error)))
         .collect()
 }

@@ -82,6 +82,8 @@ impl Capabilities {
     pub const IPV6: Self = Self(1 << 6);
     /// Reachable by IPv4.
     pub const IPV4: Self = Self(1 << 5);
+    /// TLS.
+    pub const SSL: Self = Self(1 << 4);
     /// Two or more connections at a time.
     pub const TWO_CONNECTIONS: Self = Self(1 << 3);
 

@@ -1,129 +1,36 @@
 //! TLS as a client: what is trusted, who this side is.
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
-use thiserror::Error;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::client::danger::{
     HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier,
 };
 use tokio_rustls::rustls::client::{WebPkiServerVerifier, verify_server_name};
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{
-    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime,
-};
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::ParsedCertificate;
 use tokio_rustls::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
-use zeroize::Zeroizing;
 
-use crate::config::model::{TlsClient, TlsVersions};
-
-/// TLS that cannot be set up.
-#[derive(Debug, Error)]
-#[error("{key}")]
-pub struct TlsError {
-    /// The file and the key path.
-    key: String,
-    #[source]
-    cause: TlsCause,
-}
-
-/// Why it cannot be.
-#[derive(Debug, Error)]
-pub enum TlsCause {
-    /// A file that cannot be read.
-    #[error("{path} cannot be read")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file that holds something else.
-    #[error("{path} holds no {what}")]
-    Empty {
-        /// The file.
-        path: PathBuf,
-        /// What was looked for.
-        what: &'static str,
-    },
-    /// No certificate to trust.
-    #[error("no certificate was found to verify the server with")]
-    NothingTrusted,
-    /// The key is encrypted.
-    #[error("{path} is encrypted: {why}")]
-    Encrypted {
-        /// The file.
-        path: PathBuf,
-        /// What is missing.
-        why: String,
-    },
-    /// The library refused.
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-}
-
-/// Suites by the names that OpenSSL has for them.
-const SUITES: &[(&str, rustls::CipherSuite)] = {
-    use rustls::CipherSuite as S;
-    &[
-        ("TLS_AES_128_GCM_SHA256", S::TLS13_AES_128_GCM_SHA256),
-        ("TLS_AES_256_GCM_SHA384", S::TLS13_AES_256_GCM_SHA384),
-        (
-            "TLS_CHACHA20_POLY1305_SHA256",
-            S::TLS13_CHACHA20_POLY1305_SHA256,
-        ),
-        (
-            "ECDHE-ECDSA-AES128-GCM-SHA256",
-            S::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        ),
-        (
-            "ECDHE-ECDSA-AES256-GCM-SHA384",
-            S::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        ),
-        (
-            "ECDHE-ECDSA-CHACHA20-POLY1305",
-            S::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-        ),
-        (
-            "ECDHE-RSA-AES128-GCM-SHA256",
-            S::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        ),
-        (
-            "ECDHE-RSA-AES256-GCM-SHA384",
-            S::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        ),
-        (
-            "ECDHE-RSA-CHACHA20-POLY1305",
-            S::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-        ),
-    ]
-};
+use super::{TlsCause, TlsError, certificates, folder, private_key, provider, versions};
+use crate::config::model::TlsClient;
 
 /// Makes what a connection needs. Reads files; warns about what protects less than it could.
 ///
 /// # Errors
 /// [`TlsError`] names the key, and the file where it is about one.
-pub fn client(config: &TlsClient) -> Result<Arc<ClientConfig>, TlsError> {
+pub fn config(config: &TlsClient) -> Result<Arc<ClientConfig>, TlsError> {
     let at = |key: &str| {
         let key = format!("{}.{key}", config.place);
         move |cause: TlsCause| TlsError { key, cause }
     };
-    let provider = Arc::new(provider(config));
-    let versions: &[&rustls::SupportedProtocolVersion] = match config.versions {
-        TlsVersions::From12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
-        TlsVersions::Only13 => &[&rustls::version::TLS13],
-    };
+    let key = format!("{}.tls.ciphers", config.place);
+    let provider = Arc::new(provider(&config.ciphers, &key));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(versions)
+        .with_protocol_versions(&versions(config.versions))
         .map_err(TlsCause::from)
         .map_err(at("tls.ciphers"))?;
     let verifier = verifier(config, provider)?;
@@ -148,30 +55,6 @@ pub fn client(config: &TlsClient) -> Result<Arc<ClientConfig>, TlsError> {
         .map(|name| name.as_bytes().to_vec())
         .collect();
     Ok(Arc::new(made))
-}
-
-fn provider(config: &TlsClient) -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    let mut wanted = Vec::new();
-    for name in &config.ciphers {
-        match SUITES.iter().find(|(known, _)| known == name) {
-            Some(&(_, suite)) => wanted.push(suite),
-            None => tracing::warn!("{}.tls.ciphers: {name:?} is not available", config.place),
-        }
-    }
-    if wanted.is_empty() {
-        if !config.ciphers.is_empty() {
-            tracing::warn!(
-                "{}.tls.ciphers: none is available; all that are safe are offered",
-                config.place
-            );
-        }
-    } else {
-        provider
-            .cipher_suites
-            .retain(|suite| wanted.contains(&suite.suite()));
-    }
-    provider
 }
 
 fn verifier(
@@ -216,91 +99,6 @@ fn verifier(
         trusted,
         check_host: config.check_host,
     }))
-}
-
-/// The certificates of a file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsCause> {
-    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes(path)?)
-        .filter_map(Result::ok)
-        .collect();
-    if found.is_empty() {
-        return Err(TlsCause::Empty {
-            path: path.to_owned(),
-            what: "certificate in PEM",
-        });
-    }
-    Ok(found)
-}
-
-/// The certificates of all files of a folder; what is none is passed over.
-fn folder(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsCause> {
-    let failed = |source| TlsCause::File {
-        path: path.to_owned(),
-        source,
-    };
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        if file.is_file() {
-            found.extend(certificates(&file).unwrap_or_default());
-        }
-    }
-    if found.is_empty() {
-        return Err(TlsCause::Empty {
-            path: path.to_owned(),
-            what: "certificate in PEM",
-        });
-    }
-    Ok(found)
-}
-
-fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsCause> {
-    fs::read(path)
-        .map(Zeroizing::new)
-        .map_err(|source| TlsCause::File {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-/// A key in PKCS#8, PKCS#1 or SEC 1, or in PKCS#8 encrypted with a pass phrase.
-fn private_key(
-    path: &Path,
-    pass_phrase: Option<&Zeroizing<String>>,
-) -> Result<PrivateKeyDer<'static>, TlsCause> {
-    let pem = bytes(path)?;
-    let encrypted = |why: &str| TlsCause::Encrypted {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    };
-    let text = String::from_utf8_lossy(&pem);
-    if text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(encrypted(
-            "in the old form of OpenSSL; convert it with openssl pkcs8 -topk8",
-        ));
-    }
-    let Some(begin) = text.find("-----BEGIN ENCRYPTED PRIVATE KEY") else {
-        return PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsCause::Empty {
-            path: path.to_owned(),
-            what: "private key in PEM",
-        });
-    };
-    let given = pass_phrase.ok_or_else(|| encrypted("pwkeyfile is not set"))?;
-    // A path of a file with the pass phrase, or the pass phrase itself.
-    let phrase = match fs::read_to_string(given.as_str()) {
-        Ok(held) => Zeroizing::new(held.lines().next().unwrap_or_default().to_owned()),
-        Err(_) => given.clone(),
-    };
-    let (_, der) =
-        SecretDocument::from_pem(&text[begin..]).map_err(|_| encrypted("it cannot be read"))?;
-    let info = EncryptedPrivateKeyInfoRef::try_from(der.as_bytes())
-        .map_err(|_| encrypted("it cannot be read"))?;
-    let key = info
-        .decrypt(phrase.as_bytes())
-        .map_err(|_| encrypted("the pass phrase does not open it, or its method is not known"))?;
-    Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
-        key.as_bytes().to_vec(),
-    )))
 }
 
 /// The library's verifier, with two exceptions: a certificate that is itself among the trusted ones

@@ -1,0 +1,258 @@
+//! TLS on the link interface, with openssl's own client and an authority made for the test.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use vscpl2drv_link::driver::{Driver, Source};
+
+mod support;
+
+use support::certificates::{Authority, Identity};
+use support::client::Client;
+use support::dialogue;
+use support::tools::{PATIENCE, need, wait_until};
+
+/// Certificate and key in one file, as `tls.certificate` wants them.
+fn joined(identity: &Identity) -> PathBuf {
+    let path = identity.certificate.with_extension("both.pem");
+    let mut text = fs::read_to_string(&identity.certificate).unwrap();
+    text.push_str(&fs::read_to_string(&identity.key).unwrap());
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn config(interface: &str, tls: &str, log: &Path) -> String {
+    format!(
+        "{{\"interface\": {interface}, \"abi\": \"v2\", \"path-users\": {:?}, \"tls\": {{{tls}}}, \
+          \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}",
+        dialogue::users(),
+    )
+}
+
+struct Server {
+    driver: Driver,
+    place: TempDir,
+}
+
+impl Server {
+    fn try_start(interface: &str, tls: &str) -> Result<Self, String> {
+        let place = TempDir::new().unwrap();
+        let log = place.path().join("log");
+        let source = Source {
+            config: config(interface, tls, &log),
+            guid: "::1".parse().unwrap(),
+        };
+        match Driver::open(source) {
+            Some(driver) => Ok(Self { driver, place }),
+            None => Err(fs::read_to_string(log).unwrap_or_default()),
+        }
+    }
+
+    fn start(tls: &str) -> Self {
+        Self::try_start("\"stcp://127.0.0.1:0\"", tls).unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.driver.addresses()[0]
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// What openssl's client gets for some lines; it ends with QUIT, or when it is not let in.
+fn openssl(address: SocketAddr, authority: &Path, more: &[&str], lines: &str) -> (bool, String) {
+    let mut process = Command::new(need("openssl"))
+        .args(["s_client", "-quiet", "-verify_return_error", "-connect"])
+        .arg(address.to_string())
+        .arg("-CAfile")
+        .arg(authority)
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = process.stdin.take().unwrap();
+    // It may have left already.
+    let _ = input.write_all(format!("{lines}quit\r\n").as_bytes());
+    let mut text = String::new();
+    process
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    drop(input);
+    let output = process.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    (text.contains("+OK - Success."), format!("{text}{words}"))
+}
+
+const LOGIN: &str = "user admin\r\npass secret\r\n";
+
+#[test]
+fn plain_and_secure_side_by_side() {
+    let ours = Authority::new("ours");
+    let certificate = joined(&ours.identity("localhost"));
+    let tls = format!("\"certificate\": {certificate:?}");
+    let interface = "[\"stcp://127.0.0.1:0\", \"tcp://127.0.0.1:0\"]";
+    let server = Server::try_start(interface, &tls).unwrap();
+    let (secure, plain) = (server.driver.addresses()[0], server.driver.addresses()[1]);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let lines = format!("{LOGIN}wcyd\r\nsend 0,20,3,,,,-,7\r\n");
+        let (success, text) = openssl(secure, &ours.file(), &[version], &lines);
+        assert!(success, "{version}: {text}");
+        assert!(text.contains("00-00-00-00-00-00-80-38"), "{text}");
+        assert_eq!(text.matches("+OK - Success.").count(), 4, "{text}");
+        // What the host gets of it.
+        assert_eq!(*server.driver.read(PATIENCE).unwrap().data, [7]);
+    }
+    let mut client = Client::log_in(plain);
+    client.must("noop");
+    // Older versions are not spoken, and another authority's word does not count.
+    let (success, _) = openssl(secure, &ours.file(), &["-tls1_1"], LOGIN);
+    assert!(!success);
+    let (success, text) = openssl(secure, &Authority::new("other").file(), &[], LOGIN);
+    assert!(!success, "{text}");
+    assert!(server.log().contains("with TLS"));
+    server.driver.close();
+}
+
+#[test]
+fn only_clients_with_the_right_certificate() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let certificate = joined(&ours.identity("localhost"));
+    for trusted in [
+        format!("\"ca-file\": {:?}", ours.file()),
+        format!("\"ca-path\": {:?}", ours.folder()),
+    ] {
+        let tls = format!("\"certificate\": {certificate:?}, \"verify-peer\": true, {trusted}");
+        let server = Server::start(&tls);
+        let with = |identity: &Identity| {
+            let certificate = identity.certificate.display().to_string();
+            let key = identity.key.display().to_string();
+            openssl(
+                server.address(),
+                &ours.file(),
+                &["-cert", &certificate, "-key", &key],
+                LOGIN,
+            )
+        };
+        let (success, text) = with(&ours.identity("somebody"));
+        assert!(success, "{text}");
+        for (who, identity) in [
+            ("from another authority", other.identity("somebody")),
+            ("of its own", ours.own("somebody")),
+            ("expired", ours.expired("somebody")),
+        ] {
+            let (success, text) = with(&identity);
+            assert!(!success, "{who}: {text}");
+        }
+        let (success, text) = openssl(server.address(), &ours.file(), &[], LOGIN);
+        assert!(!success, "without one: {text}");
+        wait_until("it is said", || {
+            server.log().contains("no TLS with this client")
+        });
+        server.driver.close();
+    }
+}
+
+#[test]
+fn who_speaks_something_else_disturbs_nobody() {
+    let ours = Authority::new("ours");
+    let certificate = joined(&ours.identity("localhost"));
+    let server = Server::start(&format!("\"certificate\": {certificate:?}"));
+    // Some that say nothing, and one that speaks no TLS.
+    let silent: Vec<TcpStream> = (0..50)
+        .map(|_| TcpStream::connect(server.address()).unwrap())
+        .collect();
+    let mut plain = TcpStream::connect(server.address()).unwrap();
+    plain.set_read_timeout(Some(PATIENCE)).unwrap();
+    plain.write_all(b"user admin\r\npass secret\r\n").unwrap();
+    let mut answer = Vec::new();
+    // An alert, or nothing; never a word of the protocol.
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.windows(3).any(|word| word == b"+OK"));
+    let (success, text) = openssl(server.address(), &ours.file(), &[], LOGIN);
+    assert!(success, "{text}");
+    drop(silent);
+    server.driver.close();
+}
+
+#[test]
+fn new_certificates_count_for_new_connections() {
+    let (ours, next) = (Authority::new("ours"), Authority::new("next"));
+    let certificate = joined(&ours.identity("localhost"));
+    let server = Server::start(&format!(
+        "\"certificate\": {certificate:?}, \"short-trust\": true"
+    ));
+    assert!(openssl(server.address(), &ours.file(), &[], LOGIN).0);
+    fs::write(&certificate, "nonsense").unwrap();
+    wait_until("the broken file is noticed", || {
+        assert!(
+            openssl(server.address(), &ours.file(), &[], LOGIN).0,
+            "the old one stays"
+        );
+        server.log().contains("the old ones stay")
+    });
+    let new = joined(&next.identity("localhost"));
+    // In one step, as programs that renew certificates do.
+    std::thread::sleep(Duration::from_millis(20));
+    fs::rename(new, &certificate).unwrap();
+    wait_until("the new one is used", || {
+        openssl(server.address(), &next.file(), &[], LOGIN).0
+    });
+    assert!(!openssl(server.address(), &ours.file(), &[], LOGIN).0);
+    server.driver.close();
+}
+
+#[test]
+fn what_cannot_be_honoured_does_not_start() {
+    let ours = Authority::new("ours");
+    let certificate = joined(&ours.identity("localhost"));
+    let only = ours.identity("without-key").certificate;
+    for (tls, why) in [
+        (String::new(), "tls.certificate"),
+        (
+            "\"certificate\": \"/nowhere.pem\"".to_owned(),
+            "/nowhere.pem",
+        ),
+        (format!("\"certificate\": {only:?}"), "private key"),
+        (
+            format!("\"certificate\": {certificate:?}, \"verify-peer\": true"),
+            "ca-file or a ca-path",
+        ),
+        (
+            format!(
+                "\"certificate\": {certificate:?}, \"verify-peer\": true, \"ca-file\": \"/no\""
+            ),
+            "/no",
+        ),
+    ] {
+        let Err(log) = Server::try_start("\"127.0.0.1:0s\"", &tls) else {
+            panic!("{tls} starts");
+        };
+        assert!(log.contains(why), "{tls}: {log}");
+    }
+    // The documentation's own list has no cipher that is safe: safe ones are used, and that is said.
+    let server = Server::start(&format!(
+        "\"certificate\": {certificate:?}, \"protocol-version\": 3, \
+         \"cipher-list\": \"DES-CBC3-SHA:AES128-SHA:AES128-GCM-SHA256\""
+    ));
+    assert!(openssl(server.address(), &ours.file(), &[], LOGIN).0);
+    let log = server.log();
+    assert!(
+        log.contains("none is available") && log.contains("TLS 1.2"),
+        "{log}"
+    );
+    server.driver.close();
+}
