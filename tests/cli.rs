@@ -400,7 +400,7 @@ fn usage() {
         Some(2)
     );
     assert_eq!(
-        code(&["monitor", "--user", "admin", "--host", "stcp://a"]),
+        code(&["monitor", "--user", "admin", "--host", "http://a"]),
         Some(2)
     );
 }

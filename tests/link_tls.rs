@@ -256,3 +256,41 @@ fn what_cannot_be_honoured_does_not_start() {
     );
     server.driver.close();
 }
+
+/// `vscp-link send` with more arguments: whether it succeeded, and what it said.
+fn send(address: SocketAddr, more: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_vscp-link"))
+        .args(["send", "--user", "admin", "--password", "secret", "--host"])
+        .arg(format!("stcp://localhost:{}", address.port()))
+        .args(more)
+        .arg("0,20,3,,,,-,7")
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), words)
+}
+
+#[test]
+fn the_program_speaks_tls() {
+    let ours = Authority::new("ours");
+    let certificate = joined(&ours.identity("localhost"));
+    let authority = ours.file().display().to_string();
+    let server = Server::start(&format!(
+        "\"certificate\": {certificate:?}, \"verify-peer\": true, \"ca-file\": {:?}",
+        ours.file()
+    ));
+    let own = joined(&ours.identity("somebody")).display().to_string();
+    let (success, words) = send(
+        server.address(),
+        &["--ca-file", &authority, "--certificate", &own],
+    );
+    assert!(success, "{words}");
+    assert_eq!(*server.driver.read(PATIENCE).unwrap().data, [7]);
+    assert!(send(server.address(), &["--insecure", "--certificate", &own]).0);
+    let (success, words) = send(server.address(), &["--certificate", &own]);
+    assert!(!success && words.contains("UnknownIssuer"), "{words}");
+    assert!(!send(server.address(), &["--ca-file", &authority]).0);
+    let (success, words) = send(server.address(), &["--ca-file", "/nowhere.pem"]);
+    assert!(!success && words.contains("/nowhere.pem"), "{words}");
+    server.driver.close();
+}

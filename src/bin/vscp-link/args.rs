@@ -189,7 +189,7 @@ pub(crate) struct BrokerArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct LoginArgs {
-    /// Where the server is; an IPv6 address in brackets
+    /// Where the server is; an IPv6 address in brackets; stcp://HOST[:PORT] for TLS
     #[arg(
         long,
         short = 'H',
@@ -207,6 +207,15 @@ pub(crate) struct LoginArgs {
     /// VSCP_LINK_PASSWORD is looked at, and on a terminal you are asked
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) password_file: Option<PathBuf>,
+    /// With TLS: who vouches for the server (PEM); without it those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// With TLS: this client's certificate and key, in one file (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// With TLS: trust whoever answers
+    #[arg(long)]
+    pub(crate) insecure: bool,
     /// Seconds to wait for the connection, and for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,

@@ -61,6 +61,12 @@ fn unusable(file: &Path) -> Vec<String> {
     let inward = driver.tls.and_then(|tls| Acceptor::new(tls).err());
     outward
         .chain(inward)
-        .map(|error| format!("{}: error: {}", file.display(), with_causes(&error)))
+        .map(|error| {
+            let text = with_causes(&error);
+            let name = file.display();
+            // Some keys are told with their file.
+            let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
+            format!("{name}: error: {text}")
+        })
         .collect()
 }

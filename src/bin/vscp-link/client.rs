@@ -3,9 +3,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::failure::printable;
 use crate::login::Address;
@@ -63,9 +66,38 @@ pub(crate) struct Reply {
 
 /// A connection to a link server.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     input: Lines,
     timeout: Duration,
+}
+
+/// What a connection runs over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref(),
+        }
+    }
+
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(bytes),
+            Self::Tls(stream) => stream.read(bytes),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
 }
 
 impl Client {
@@ -74,23 +106,34 @@ impl Client {
     ///
     /// # Errors
     /// Where nobody is there, somebody else is, or the server has no room.
-    pub(crate) fn connect(address: &Address, timeout: Duration) -> Result<Self, ClientError> {
+    pub(crate) fn connect(
+        address: &Address,
+        tls: Option<&Arc<ClientConfig>>,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let connect_error = |error| ClientError::Connect(address.clone(), error);
         let found = (address.host.as_str(), address.port)
             .to_socket_addrs()
             .map_err(|e| ClientError::Lookup(address.clone(), e))?;
         let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in found {
-            match TcpStream::connect_timeout(&address, timeout) {
-                Ok(stream) => return Self::greet(stream, timeout),
+        for one in found {
+            match TcpStream::connect_timeout(&one, timeout) {
+                Ok(stream) => {
+                    let stream = match tls {
+                        None => Stream::Plain(stream),
+                        Some(tls) => secure(stream, &address.host, tls).map_err(connect_error)?,
+                    };
+                    return Self::greet(stream, timeout);
+                }
                 Err(error) => last = error,
             }
         }
-        Err(ClientError::Connect(address.clone(), last))
+        Err(connect_error(last))
     }
 
-    fn greet(stream: TcpStream, timeout: Duration) -> Result<Self, ClientError> {
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(timeout))?;
+    fn greet(stream: Stream, timeout: Duration) -> Result<Self, ClientError> {
+        stream.socket().set_nodelay(true)?;
+        stream.socket().set_write_timeout(Some(timeout))?;
         let mut client = Self {
             stream,
             input: Lines::default(),
@@ -187,7 +230,7 @@ impl Client {
             if left.is_zero() {
                 return Err(ClientError::Silent(patience));
             }
-            self.stream.set_read_timeout(Some(left))?;
+            self.stream.socket().set_read_timeout(Some(left))?;
             let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(ClientError::Closed),
@@ -203,6 +246,12 @@ impl Client {
             }
         }
     }
+}
+
+fn secure(stream: TcpStream, host: &str, tls: &Arc<ClientConfig>) -> io::Result<Stream> {
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let connection = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
+    Ok(Stream::Tls(Box::new(StreamOwned::new(connection, stream))))
 }
 
 /// Bytes that become lines.

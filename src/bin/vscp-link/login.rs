@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use vscpl2drv_link::config::model::LINK_PORT;
+use tokio_rustls::rustls::ClientConfig;
+use vscpl2drv_link::config::model::{LINK_PORT, TlsClient, TlsVersions};
+use vscpl2drv_link::error::with_causes;
+use vscpl2drv_link::net::tls::client;
 use zeroize::Zeroizing;
 
 use crate::args::LoginArgs;
@@ -25,6 +29,8 @@ pub(crate) struct Address {
     pub(crate) host: String,
     /// The port.
     pub(crate) port: u16,
+    /// TLS is spoken there.
+    pub(crate) secure: bool,
 }
 
 /// Why a text is not an [`Address`].
@@ -34,19 +40,21 @@ pub(crate) enum AddressError {
     Host,
     #[error("{0:?} is not a port, 1 to 65535")]
     Port(String),
-    #[error("{0}:// cannot be spoken, only tcp:// can")]
+    #[error("{0}:// cannot be spoken, only tcp:// and stcp:// can")]
     Scheme(String),
 }
 
-/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address, with `tcp://` before it or not.
+/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address, with `tcp://`
+/// before it or not, or with `stcp://` for TLS.
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let text = match text.split_once("://") {
-            Some(("tcp", rest)) => rest,
+        let (secure, text) = match text.split_once("://") {
+            Some(("tcp", rest)) => (false, rest),
+            Some(("stcp", rest)) => (true, rest),
             Some((scheme, _)) => return Err(AddressError::Scheme(scheme.to_owned())),
-            None => text,
+            None => (false, text),
         };
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -77,6 +85,7 @@ impl FromStr for Address {
         Ok(Self {
             host: host.to_owned(),
             port,
+            secure,
         })
     }
 }
@@ -97,6 +106,7 @@ pub(crate) struct Login {
     user: String,
     password: Zeroizing<String>,
     timeout: Duration,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Login {
@@ -110,6 +120,7 @@ impl Login {
             user: args.user.clone(),
             password: password(args)?,
             timeout: Duration::from_secs(args.timeout),
+            tls: tls(args)?,
         })
     }
 
@@ -123,10 +134,40 @@ impl Login {
     /// # Errors
     /// Where the server is not there, is none, or says no.
     pub(crate) fn open(&self) -> Result<Client, ClientError> {
-        let mut client = Client::connect(&self.address, self.timeout)?;
+        let mut client = Client::connect(&self.address, self.tls.as_ref(), self.timeout)?;
         client.login(&self.user, &self.password)?;
         Ok(client)
     }
+}
+
+/// TLS, where the address asks for it.
+fn tls(args: &LoginArgs) -> Result<Option<Arc<ClientConfig>>, Failure> {
+    if !args.host.secure {
+        return match (&args.ca_file, &args.certificate, args.insecure) {
+            (None, None, false) => Ok(None),
+            _ => Err(Failure::usage(
+                "--ca-file, --certificate and --insecure are for TLS: write the host as stcp://HOST"
+                    .to_owned(),
+            )),
+        };
+    }
+    let config = TlsClient {
+        place: "--host".to_owned(),
+        ca_file: args.ca_file.clone(),
+        ca_path: None,
+        os_certs: false,
+        certificate: args.certificate.clone(),
+        key: args.certificate.clone(),
+        pass_phrase: None,
+        check_host: true,
+        check_certificate: !args.insecure,
+        versions: TlsVersions::default(),
+        ciphers: Vec::new(),
+        alpn: Vec::new(),
+    };
+    client::config(&config)
+        .map(Some)
+        .map_err(|error| Failure::problem(with_causes(&error)))
 }
 
 fn password(args: &LoginArgs) -> Result<Zeroizing<String>, Failure> {
@@ -188,9 +229,11 @@ mod tests {
             );
         }
         assert_eq!(
-            "stcp://a".parse::<Address>(),
-            Err(AddressError::Scheme("stcp".into()))
+            "http://a".parse::<Address>(),
+            Err(AddressError::Scheme("http".into()))
         );
+        assert!("stcp://a".parse::<Address>().unwrap().secure);
+        assert!(!"tcp://a".parse::<Address>().unwrap().secure);
     }
 
     #[test]
