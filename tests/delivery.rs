@@ -28,6 +28,7 @@ struct Reader {
     counts: Arc<Mutex<Vec<u8>>>,
     distinct: Arc<AtomicUsize>,
     done: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Reader {
@@ -40,7 +41,7 @@ impl Reader {
             Arc::clone(&distinct),
             Arc::clone(&done),
         );
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 let Some((_, payload)) = subscriber.message_within(Duration::from_millis(200))
                 else {
@@ -58,6 +59,7 @@ impl Reader {
             counts,
             distinct,
             done,
+            thread: Some(thread),
         }
     }
 
@@ -83,6 +85,10 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
+        // The subscriber ends with it, and leaves no process behind.
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
     }
 }
 
