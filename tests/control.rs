@@ -14,6 +14,7 @@ use vscpl2drv_link::event::Guid;
 
 mod support;
 
+use support::bench::answers;
 use support::client::Client;
 use support::dialogue;
 use support::mosquitto::free_port;
@@ -77,7 +78,8 @@ fn restart_reads_the_configuration_afresh_and_loses_nothing() {
     assert_eq!(admin.ask("send $new"), ["-OK - Variable is not defined."]);
     assert_eq!(admin.ask("restart"), ["+OK - Success."]);
     assert_eq!(admin.line(), None);
-    wait_until("it serves again", || TcpStream::connect(address).is_ok());
+    // Connections that the old listener had not accepted are gone with it.
+    wait_until("it serves again", || answers(address));
     let mut admin = Client::log_in(address);
     admin.must("send $new");
     assert_eq!(

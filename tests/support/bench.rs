@@ -209,6 +209,11 @@ pub fn persist(
     None
 }
 
+/// True where somebody can log in there.
+pub fn answers(address: SocketAddr) -> bool {
+    try_log_in(address).is_some()
+}
+
 /// A login that may fail: whoever is asked may be going just now.
 fn try_log_in(address: SocketAddr) -> Option<(TcpStream, Lines<BufReader<TcpStream>>)> {
     let mut stream = TcpStream::connect(address).ok()?;
