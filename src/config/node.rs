@@ -99,6 +99,14 @@ impl<'a> Node<'a> {
         self.raw == "null"
     }
 
+    /// A truth; 0 and 1 are as good as false and true.
+    pub(super) fn flag(&self, report: &mut Report) -> Option<bool> {
+        if self.is_number() {
+            return self.number(0, 1, report).map(|number| number == 1);
+        }
+        self.truth(report)
+    }
+
     /// Nothing, or nothing in it.
     pub(super) fn is_blank(&self) -> bool {
         matches!(self.raw.trim(), "null" | "\"\"")

@@ -76,7 +76,7 @@ impl<'a> Members<'a> {
             ("short-trust", "ssl_short_trust"),
         ] {
             if let Some(node) = member(&[name], top, report) {
-                flag(&node, report);
+                node.flag(report);
             }
         }
         if let Some(section) = section {
@@ -90,7 +90,7 @@ impl<'a> Members<'a> {
         Self {
             certificate: text_if_set(certificate, report),
             chain: text_if_set(chain, report),
-            verify_peer: verify_peer.filter(|node| flag(node, report)),
+            verify_peer: verify_peer.filter(|node| node.flag(report) == Some(true)),
             ca_path: text_if_set(ca_path, report),
             ca_file: text_if_set(ca_file, report),
             verify_depth: number(depth, 100, report).map_or(9, |(_, depth)| depth),
@@ -100,12 +100,10 @@ impl<'a> Members<'a> {
     }
 }
 
-/// 0 and 1 are as good as false and true.
-fn flag(node: &Node<'_>, report: &mut Report) -> bool {
-    if node.is_number() {
-        return node.number(0, 1, report) == Some(1);
-    }
-    node.truth(report) == Some(true)
+/// The words of a list.
+pub(super) fn words(list: &str, between: &[char]) -> Vec<String> {
+    let words = list.split(between).filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
 }
 
 /// Reads `tls`; `secure` is where interfaces stand of which one speaks it.
@@ -161,10 +159,7 @@ pub(super) fn tls(
         versions: TlsVersions::From12,
         ciphers: found
             .ciphers
-            .map(|(_, list)| {
-                let words = list.split([':', ',', ' ']).filter(|word| !word.is_empty());
-                words.map(str::to_owned).collect()
-            })
+            .map(|(_, list)| words(&list, &[':', ',', ' ']))
             .unwrap_or_default(),
     })
 }

@@ -79,7 +79,7 @@ pub struct Totals {
     pub submitted: AtomicU64,
     /// Events of clients that found no room.
     pub refused: AtomicU64,
-    /// Events of clients that `filter.out-…` kept back.
+    /// Events that a filter kept back, in either direction.
     pub filtered: AtomicU64,
     /// Events that uplinks brought.
     pub delivered: AtomicU64,
@@ -176,24 +176,22 @@ impl Hub {
     /// [`SubmitError::Unbearable`] where one cannot have it at all.
     pub fn submit(&self, channel: &Channel, event: Event) -> Result<(), SubmitError> {
         let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
-        let leaves = addressed.is_none() && self.settings.filter_out.passes(&event);
-        if leaves && !self.uplinks().iter().all(|uplink| uplink.bears(&event)) {
-            self.totals.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(SubmitError::Unbearable);
-        }
         let event = SharedEvent::new(event, Some(channel.id()));
         let taken = match addressed {
-            Some(target) => self.hand_over(&target, &event),
+            Some(target) if self.hand_over(&target, &event) => Ok(()),
+            Some(_) => Err(SubmitError::Full),
             None => self.to_uplinks(&event),
         };
-        if !taken {
+        if let Err(refused) = taken {
             self.totals.refused.fetch_add(1, Ordering::Relaxed);
-            *channel.last_error() = LastError {
-                code: channel::code::TRANSMIT_FULL,
-                subcode: self.totals.refused.load(Ordering::Relaxed),
-                text: "event refused: no room on its way out".to_owned(),
-            };
-            return Err(SubmitError::Full);
+            if refused == SubmitError::Full {
+                *channel.last_error() = LastError {
+                    code: channel::code::TRANSMIT_FULL,
+                    subcode: self.totals.refused.load(Ordering::Relaxed),
+                    text: "event refused: no room on its way out".to_owned(),
+                };
+            }
+            return Err(refused);
         }
         channel.received(event.event());
         self.totals.submitted.fetch_add(1, Ordering::Relaxed);
@@ -213,17 +211,20 @@ impl Hub {
         true
     }
 
-    fn to_uplinks(&self, event: &Arc<SharedEvent>) -> bool {
+    fn to_uplinks(&self, event: &Arc<SharedEvent>) -> Result<(), SubmitError> {
         if !self.settings.filter_out.passes(event.event()) {
             self.totals.filtered.fetch_add(1, Ordering::Relaxed);
         } else {
             let uplinks = self.uplinks();
+            if !uplinks.iter().all(|uplink| uplink.bears(event.event())) {
+                return Err(SubmitError::Unbearable);
+            }
             let no_room = uplinks.iter().position(|uplink| !uplink.reserve(event));
             if let Some(full) = no_room {
                 uplinks[..full]
                     .iter()
                     .for_each(|uplink| uplink.release(event));
-                return false;
+                return Err(SubmitError::Full);
             }
             uplinks
                 .iter()
@@ -232,7 +233,7 @@ impl Hub {
         if self.settings.interconnect {
             self.fan_out(event, |channel| Some(channel.id()) != event.origin());
         }
-        true
+        Ok(())
     }
 
     /// To the one channel that the event is addressed to.
@@ -289,8 +290,7 @@ impl Downlink for Hub {
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
         let origin = self.echoes().meet(&event, self.age());
         if !self.settings.filter_in.passes(&event) {
-            self.totals.filtered.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.filtered();
         }
         self.settle_obid(&mut event, origin);
         let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
@@ -318,6 +318,10 @@ impl Downlink for Hub {
             let now = self.age();
             self.echoes().expect(event.event(), origin, again, now);
         }
+    }
+
+    fn filtered(&self) {
+        self.totals.filtered.fetch_add(1, Ordering::Relaxed);
     }
 
     fn malformed(&self, source: &str, why: &dyn std::fmt::Display) {

@@ -15,6 +15,9 @@ pub trait Downlink: Send + Sync + fmt::Debug {
     /// which lets an expectation that stands last longer.
     fn expect_echo(&self, event: &SharedEvent, again: bool);
 
+    /// An event came that the uplink's own filter keeps back.
+    fn filtered(&self);
+
     /// Something came that is no event; `source` is a topic, for instance.
     fn malformed(&self, source: &str, why: &dyn fmt::Display);
 }

@@ -34,7 +34,6 @@ pub struct MqttBridge {
     delivered: AtomicU64,
     refused: AtomicU64,
     rejected: AtomicU64,
-    filtered: AtomicU64,
     full: AtomicBool,
     /// Reasons why something could not be published, to say each once.
     reasons: Mutex<Vec<String>>,
@@ -117,7 +116,6 @@ impl MqttBridge {
             delivered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
-            filtered: AtomicU64::new(0),
             full: AtomicBool::new(false),
             reasons: Mutex::default(),
         });
@@ -240,11 +238,6 @@ impl MqttBridge {
             reasons.push(why.to_owned());
             tracing::warn!(uplink = %self.place, topic, "an event cannot be published: {why}");
         }
-    }
-
-    /// An event of the broker's that `filter` keeps out.
-    pub(super) fn filtered(&self) {
-        self.filtered.fetch_add(1, Ordering::Relaxed);
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {

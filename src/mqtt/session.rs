@@ -19,6 +19,13 @@ pub(super) struct Copy {
     pub(super) outlet: u8,
 }
 
+impl Copy {
+    /// The first copy of an event.
+    pub(super) fn first_of(serial: u64) -> Self {
+        Self { serial, outlet: 0 }
+    }
+}
+
 /// What is sent with an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {

@@ -91,10 +91,7 @@ impl Worker {
             status,
             stop,
             session: Session::new(),
-            next: Copy {
-                serial: 0,
-                outlet: 0,
-            },
+            next: Copy::first_of(0),
             doubtful: 0,
             unflushed: Vec::new(),
             fresh: true,

@@ -106,7 +106,7 @@ pub fn name(format: WriteFormat) -> &'static str {
 pub fn write(event: &Event, format: WriteFormat, style: Style, out: &mut Vec<u8>) {
     let generation = style.generation;
     match format {
-        WriteFormat::Json => match block(event).filter(|_| style.measurement_block) {
+        WriteFormat::Json => match style.measurement_block.then(|| block(event)).flatten() {
             Some(block) => json::write_measurement(event, generation, &block, out),
             None => json::write(event, generation, out),
         },

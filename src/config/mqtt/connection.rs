@@ -94,14 +94,6 @@ pub(super) fn bind<'a>(
     None
 }
 
-/// 0 and 1 are as good as false and true.
-pub(super) fn flag(node: &Node<'_>, report: &mut Report) -> Option<bool> {
-    if node.is_number() {
-        return node.number(0, 1, report).map(|number| number == 1);
-    }
-    node.truth(report)
-}
-
 /// `mqtt-options`, but what concerns TLS.
 pub(super) struct Options {
     pub(super) nodelay: bool,
@@ -116,7 +108,7 @@ pub(super) fn options<'a>(
     report: &mut Report,
 ) -> Options {
     let nodelay = nested(options, o, "tcp-nodelay");
-    let nodelay = nodelay.and_then(|node| flag(&node, report)).unwrap_or(true);
+    let nodelay = nodelay.and_then(|node| node.flag(report)).unwrap_or(true);
     let mut version = MqttVersion::V311;
     if let Some(node) = nested(options, o, "protocol-version") {
         match node.number(0, 1000, report) {
@@ -158,7 +150,7 @@ pub(super) fn reconnect(o: &mut Object<'_>, report: &mut Report) -> Reconnect {
     let delay = seconds(delay, default.delay, report);
     let delay_max = seconds(longest, default.delay_max, report).max(delay);
     let exponential = exponential
-        .and_then(|node| flag(&node, report))
+        .and_then(|node| node.flag(report))
         .unwrap_or(false);
     if let Some(section) = section {
         section.finish(report);

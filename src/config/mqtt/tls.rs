@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use super::connection::flag;
 use super::nested;
 use crate::config::driver::text_if_set;
 use crate::config::model::{TlsClient, TlsVersions};
 use crate::config::node::Node;
 use crate::config::object::Object;
+use crate::config::protection::words;
 use crate::config::report::Report;
 
 /// Reads `tls` and what `mqtt-options` say about it. TLS is on where the protocol in `host` asks
@@ -22,9 +22,7 @@ pub(super) fn tls<'a>(
     report: &mut Report,
 ) -> Option<TlsClient> {
     let os_certs = nested(options, o, "tls-use-os-certs");
-    let os_certs = os_certs
-        .and_then(|node| flag(&node, report))
-        .unwrap_or(false);
+    let os_certs = os_certs.and_then(|node| node.flag(report)).unwrap_or(false);
     let alpn = text_if_set(nested(options, o, "tls-alpn"), report);
     refuse_options(o, options, report);
     let mut section = super::inner(o, "tls", report);
@@ -45,9 +43,7 @@ pub(super) fn tls<'a>(
         }
     }
     let no_check = nested(&mut section, o, "no-hostname-checking");
-    let no_check = no_check
-        .and_then(|node| flag(&node, report))
-        .unwrap_or(false);
+    let no_check = no_check.and_then(|node| node.flag(report)).unwrap_or(false);
     let requirement = nested(&mut section, o, "cert-reqs");
     let requirement = requirement
         .and_then(|node| node.number(0, 2, report))
@@ -92,11 +88,6 @@ pub(super) fn tls<'a>(
     })
 }
 
-fn words(list: &str, between: &[char]) -> Vec<String> {
-    let words = list.split(between).filter(|word| !word.is_empty());
-    words.map(str::to_owned).collect()
-}
-
 /// The oldest version that is spoken.
 fn versions(found: Option<(Node<'_>, String)>, report: &mut Report) -> TlsVersions {
     let Some((node, text)) = found else {
@@ -122,13 +113,13 @@ fn versions(found: Option<(Node<'_>, String)>, report: &mut Report) -> TlsVersio
 /// What cannot be honoured and would protect, or is another library's.
 fn refuse_options<'a>(o: &mut Object<'a>, options: &mut Option<Object<'a>>, report: &mut Report) {
     if let Some(node) = nested(options, o, "tls-ocsp-required")
-        && flag(&node, report) == Some(true)
+        && node.flag(report) == Some(true)
     {
         report.error(&node, "OCSP is not available; remove it");
     }
     // Defaults are always in place.
     let defaults = nested(options, o, "ssl-ctx-with-defaults");
-    defaults.and_then(|node| flag(&node, report));
+    defaults.and_then(|node| node.flag(report));
     for key in ["tls-engine", "tls-keyform", "tls-kpass-sha1"] {
         if let Some((node, _)) = text_if_set(nested(options, o, key), report) {
             report.error(&node, "keys in engines are not available; use keyfile");

@@ -62,7 +62,7 @@ impl Worker {
         Ok(())
     }
 
-    pub(super) fn subscribed(&mut self, answers: &[Option<String>]) {
+    fn subscribed(&mut self, answers: &[Option<String>]) {
         self.backoff.reset();
         for (filter, answer) in self.plan.filters.iter().zip(answers) {
             if let Some(why) = answer {
@@ -71,7 +71,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn message(
+    fn message(
         &mut self,
         connection: &mut Connection,
         message: Message,
@@ -94,7 +94,7 @@ impl Worker {
     }
 
     /// Hands the event of a message to the clients; one that is none is counted.
-    pub(super) fn deliver(&self, message: &Message) {
+    fn deliver(&self, message: &Message) {
         let topic = &message.topic;
         if let Some(status) = &self.status
             && status.is_about(topic)
@@ -116,7 +116,7 @@ impl Worker {
         };
         match payload::read(bytes, self.plan.read_format(topic), &defaults) {
             Ok(event) if self.plan.filter.passes(&event) => self.downlink.deliver(event),
-            Ok(_) => self.bridge.filtered(),
+            Ok(_) => self.downlink.filtered(),
             Err(error) => self.downlink.malformed(topic, &error),
         }
     }

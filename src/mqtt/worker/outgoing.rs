@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{BATCH, BATCH_BYTES, Worker};
 use crate::mqtt::codec::{Letter, Publish};
 use crate::mqtt::connection::{Connection, ConnectionError};
-use crate::mqtt::outbox::{Flying, Outbox};
+use crate::mqtt::outbox::Flying;
 use crate::mqtt::session::{Content, Copy};
 use crate::wire::topic::check_topic;
 
@@ -20,7 +20,7 @@ impl Worker {
     /// True where a copy waits that may be published.
     pub(super) fn could_send(&self) -> bool {
         let outbox = self.bridge.outbox();
-        let next = self.next.max(first(&outbox));
+        let next = self.next.max(Copy::first_of(outbox.first()));
         let there = outbox.flying(next.serial).is_some() || outbox.can_take();
         let qos = self.plan.qos(next.outlet);
         let free = || qos == 0 || self.session.has_room(qos);
@@ -31,7 +31,8 @@ impl Worker {
     pub(super) fn send(&mut self, connection: &mut Connection) -> Result<(), ConnectionError> {
         let outlets = self.plan.outlets.len();
         // What was acknowledged meanwhile may be further than what was looked at.
-        self.next = self.next.max(first(&self.bridge.outbox()));
+        let first = self.bridge.outbox().first();
+        self.next = self.next.max(Copy::first_of(first));
         for _ in 0..BATCH {
             let flying = {
                 let mut outbox = self.bridge.outbox();
@@ -57,10 +58,7 @@ impl Worker {
                 }
                 self.next.outlet += 1;
             }
-            self.next = Copy {
-                serial: self.next.serial + 1,
-                outlet: 0,
-            };
+            self.next = Copy::first_of(self.next.serial + 1);
             if connection.unwritten() >= BATCH_BYTES {
                 return Ok(());
             }
@@ -161,13 +159,5 @@ impl Worker {
             self.bridge.rejected(&letter.topic, &error.to_string());
         }
         true
-    }
-}
-
-/// The first copy that may not be done.
-fn first(outbox: &Outbox) -> Copy {
-    Copy {
-        serial: outbox.first(),
-        outlet: 0,
     }
 }

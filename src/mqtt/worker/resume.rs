@@ -48,10 +48,7 @@ impl Worker {
             }
         }
         let outbox = self.bridge.outbox();
-        self.next = Copy {
-            serial: outbox.first(),
-            outlet: 0,
-        };
+        self.next = Copy::first_of(outbox.first());
         self.doubtful = outbox.end();
         Ok(())
     }

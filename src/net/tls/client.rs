@@ -23,10 +23,7 @@ use crate::config::model::TlsClient;
 /// # Errors
 /// [`TlsError`] names the key, and the file where it is about one.
 pub fn config(config: &TlsClient) -> Result<Arc<ClientConfig>, TlsError> {
-    let at = |key: &str| {
-        let key = format!("{}.{key}", config.place);
-        move |cause: TlsCause| TlsError { key, cause }
-    };
+    let at = |key: &str| super::at(format!("{}.{key}", config.place));
     let key = format!("{}.tls.ciphers", config.place);
     let provider = Arc::new(provider(&config.ciphers, &key));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -61,10 +58,7 @@ fn verifier(
     config: &TlsClient,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let at = |key: &str| {
-        let key = format!("{}.{key}", config.place);
-        move |cause: TlsCause| TlsError { key, cause }
-    };
+    let at = |key: &str| super::at(format!("{}.{key}", config.place));
     let place = &config.place;
     if !config.check_certificate {
         tracing::warn!("{place}.tls.cert-reqs: 0 trusts whatever answers; anybody can listen in");

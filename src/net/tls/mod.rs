@@ -27,6 +27,11 @@ pub struct TlsError {
     cause: TlsCause,
 }
 
+/// Names a key in an error.
+fn at(key: String) -> impl FnOnce(TlsCause) -> TlsError {
+    move |cause| TlsError { key, cause }
+}
+
 /// Why it cannot be.
 #[derive(Debug, Error)]
 pub enum TlsCause {

@@ -113,10 +113,7 @@ fn stamps(config: &TlsServer) -> Vec<Option<SystemTime>> {
 }
 
 fn make(config: &TlsServer) -> Result<Arc<ServerConfig>, TlsError> {
-    let at = |key: &str| {
-        let key = format!("tls.{key}");
-        move |cause: TlsCause| TlsError { key, cause }
-    };
+    let at = |key: &str| super::at(format!("tls.{key}"));
     let provider = Arc::new(provider(&config.ciphers, "tls.cipher-list"));
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(config.versions))
