@@ -167,6 +167,52 @@ fn only_clients_with_the_right_certificate() {
 }
 
 #[test]
+fn a_certificate_logs_in_whom_it_names() {
+    let ours = Authority::new("ours");
+    let certificate = joined(&ours.identity("localhost"));
+    let tls = format!(
+        "\"certificate\": {certificate:?}, \"verify-peer\": true, \"ca-file\": {:?}, \
+         \"user-from-certificate\": true",
+        ours.file()
+    );
+    let server = Server::start(&tls);
+    let ask = |name: &str, lines: &str| {
+        let identity = ours.identity(name);
+        let certificate = identity.certificate.display().to_string();
+        let key = identity.key.display().to_string();
+        let more = ["-cert", &certificate, "-key", &key];
+        openssl(server.address(), &ours.file(), &more, lines).1
+    };
+    let text = ask("admin", "chid\r\ninterface list\r\n");
+    assert!(text.contains("\r\n1\r\n+OK - Success."), "{text}");
+    assert!(text.contains("1,4,"), "with the rights of admin: {text}");
+    // Nobody of that name, not from this host, and not for this interface: no login, but one
+    // with a password is as good as ever.
+    for (name, reason) in [
+        ("nobody", "unknown user"),
+        ("elsewhere", "not from this host"),
+        ("web", "no right to use this interface"),
+    ] {
+        let text = ask(name, "chid\r\n");
+        assert!(text.contains("-OK - Need to log in"), "{name}: {text}");
+        wait_until("the refusal is in the log", || {
+            server
+                .log()
+                .contains(&format!("user={name} reason={reason}"))
+        });
+        let text = ask(name, &format!("{LOGIN}chid\r\n"));
+        assert!(text.contains("\r\n1\r\n+OK - Success."), "{name}: {text}");
+    }
+    assert!(server.log().contains("user=admin by=certificate"));
+    server.driver.close();
+    let tls = format!("\"certificate\": {certificate:?}, \"user-from-certificate\": true");
+    let log = Server::try_start("\"stcp://127.0.0.1:0\"", &tls)
+        .err()
+        .unwrap();
+    assert!(log.contains("this needs verify-peer"), "{log}");
+}
+
+#[test]
 fn who_speaks_something_else_disturbs_nobody() {
     let ours = Authority::new("ours");
     let certificate = joined(&ours.identity("localhost"));

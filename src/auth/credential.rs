@@ -151,6 +151,20 @@ fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Stored::Md5(one), Stored::Md5(other)) => one.ct_eq(other).into(),
+            (Stored::Pbkdf2 { salt, hash }, Stored::Pbkdf2 { salt: s, hash: h }) => {
+                (salt.ct_eq(s) & hash.ct_eq(h)).into()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Credential {}
+
 /// The text that is stored; [`FromStr`] reads it.
 impl fmt::Display for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

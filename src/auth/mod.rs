@@ -31,7 +31,7 @@ pub use verifier::{Reason, Refused, Verifier};
 #[error("the system gave no random numbers")]
 pub struct RandomError(#[source] getrandom::Error);
 
-fn random<const N: usize>() -> Result<[u8; N], RandomError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], RandomError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(RandomError)?;
     Ok(bytes)

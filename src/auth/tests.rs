@@ -40,6 +40,7 @@ fn user(name: &str, credential: &str, rights: &str) -> User {
         rights: rights.parse().unwrap(),
         privilege: Privilege::default(),
         remotes: Remotes::parse(["+192.168.0.0/16"]).unwrap(),
+        max_sessions: None,
         allowed: AllowedEvents::default(),
         filter: FilterPair::default(),
     }

@@ -10,7 +10,7 @@ use crate::event::number::clip;
 use crate::event::{Event, FilterPair};
 
 /// Who somebody is and what they may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The login name; its case counts.
     pub name: String,
@@ -28,6 +28,8 @@ pub struct User {
     pub remotes: Remotes,
     /// Which events the user may send and receive.
     pub allowed: AllowedEvents,
+    /// Sessions that the user may have at a time; `None` is as many as there is room for.
+    pub max_sessions: Option<u16>,
     /// The receive filter that a session begins with.
     pub filter: FilterPair,
 }
@@ -92,7 +94,7 @@ impl User {
 }
 
 /// All users, by name. It does not change: a new file makes a new table.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserTable(BTreeMap<String, Arc<User>>);
 
 /// Why users do not make a table.

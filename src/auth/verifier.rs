@@ -60,6 +60,12 @@ impl fmt::Display for Reason {
     }
 }
 
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Self { reason }
+    }
+}
+
 impl Verifier {
     /// A verifier that has seen nobody yet.
     ///
@@ -118,6 +124,28 @@ impl Verifier {
                 return refuse(Reason::WrongPassword);
             }
             self.remember(table, name, tag);
+        }
+        Ok(Arc::clone(user))
+    }
+
+    /// The user of this name, whom something else than a password has proved to be there: a
+    /// certificate. Where the user may connect from counts all the same.
+    ///
+    /// # Errors
+    /// [`Refused`] with the reason for the log.
+    pub fn vouched(
+        &self,
+        table: &UserTable,
+        name: &str,
+        peer: IpAddr,
+        global: &Remotes,
+    ) -> Result<Arc<User>, Refused> {
+        let user = table.get(name).ok_or(Reason::UnknownUser)?;
+        if !global.allows(peer) || !user.remotes.allows(peer) {
+            return Err(Reason::Host.into());
+        }
+        if !user.rights.admit_link() {
+            return Err(Reason::NoTcpRight.into());
         }
         Ok(Arc::clone(user))
     }

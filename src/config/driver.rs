@@ -72,6 +72,8 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         interfaces: interfaces(interface.clone(), report),
         path_users: text_if_set(o.take("path-users"), report).map(|(_, path)| PathBuf::from(path)),
         tls: None,
+        cipher: None,
+        encrypted_only: false,
         remotes: remotes(o.take("remotes"), report),
         limits: limits(o, report),
         receive_sent_events: o.truth("receive-sent-events", true, report),
@@ -89,11 +91,11 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
             .unwrap_or_default(),
     };
     let (filter_in, filter_out) = filters(o.take("filter"), report);
-    protection::encryption(o, report);
+    let plain = config.interfaces.iter().any(|interface| !interface.secure);
+    let encryption = protection::encryption(o, plain, report);
     let secure = config.interfaces.iter().any(|interface| interface.secure);
     let tls = protection::tls(o, interface.filter(|_| secure), report);
     o.pass_over(&[
-        "key-file",
         "auth-domain",
         "file-log-path",
         "file-log-pattern",
@@ -105,6 +107,8 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         filter_in,
         filter_out,
         tls,
+        cipher: encryption.cipher,
+        encrypted_only: encryption.required,
         ..config
     })
 }

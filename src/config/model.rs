@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::auth::Remotes;
 use crate::event::text::TextForm;
 use crate::event::{FilterPair, Guid};
+use crate::wire::binary::Cipher;
 pub use crate::wire::payload::{ReadFormat, WriteFormat};
 
 /// The port of the tcp/ip link protocol (VSCP specification, "VSCP over TCP/IP").
@@ -32,6 +33,10 @@ pub struct DriverConfig {
     pub path_users: Option<PathBuf>,
     /// TLS of the interfaces that speak it (`tls`).
     pub tls: Option<TlsServer>,
+    /// The cipher of the binary mode (`encryption`, `key-file`).
+    pub cipher: Option<Cipher>,
+    /// In clear text nobody logs in (`require-encryption`).
+    pub encrypted_only: bool,
     /// Where anybody may connect from, before the user's own list (`remotes`).
     pub remotes: Remotes,
     /// Limits and deadlines.
@@ -109,6 +114,8 @@ pub struct TlsServer {
     pub chain: Option<PathBuf>,
     /// Clients need a certificate (`verify-peer`).
     pub verify_peer: bool,
+    /// The common name of a client's certificate logs in (`user-from-certificate`).
+    pub user_from_certificate: bool,
     /// Who may vouch for clients (`ca-file`).
     pub ca_file: Option<PathBuf>,
     /// A folder of them (`ca-path`).

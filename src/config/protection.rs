@@ -1,37 +1,72 @@
 //! Settings that ask for protection: encryption, and TLS of the link interface.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::driver::text_if_set;
+use super::key;
 use super::model::{TlsServer, TlsVersions};
 use super::node::Node;
 use super::object::Object;
 use super::report::Report;
+use crate::error::with_causes;
+use crate::wire::binary::{Cipher, Strength};
 
-/// `encryption` and `require-encryption`, which are not there yet.
-pub(super) fn encryption(object: &mut Object<'_>, report: &mut Report) {
-    let ciphers = ["none", "aes128", "aes192", "aes256"];
-    if let Some((node, cipher)) = text_if_set(object.take("encryption"), report) {
-        if !ciphers.contains(&cipher.to_ascii_lowercase().as_str()) {
-            report.error(
-                &node,
-                format!("{cipher:?} is none of {}", ciphers.join(", ")),
-            );
-        } else if cipher != "none" {
-            report.warn(
-                &node,
-                "the binary mode is not available in this version: the link is in clear text",
-            );
+/// What a driver does about clear text.
+pub(super) struct Encryption {
+    /// The cipher of the binary mode, where there is a usable key.
+    pub(super) cipher: Option<Cipher>,
+    /// In clear text nobody logs in.
+    pub(super) required: bool,
+}
+
+/// How to make a key, for messages.
+const MAKE: &str = "make one with: (umask 077; openssl rand -hex 32 > FILE)";
+
+/// `encryption`, `key-file` and `require-encryption`. `plain` is true where an interface is
+/// without TLS.
+pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Report) -> Encryption {
+    let file = text_if_set(object.take("key-file"), report);
+    let mut cipher = None;
+    let mut why_not = None;
+    if let Some((node, name)) = text_if_set(object.take("encryption"), report)
+        && !name.eq_ignore_ascii_case("none")
+    {
+        let known = Strength::ALL
+            .into_iter()
+            .find(|one| one.name().eq_ignore_ascii_case(&name));
+        match (known, &file) {
+            (None, _) => {
+                let names = Strength::ALL.map(Strength::name).join(", ");
+                report.error(&node, format!("{name:?} is not one of none, {names}"));
+            }
+            (Some(_), None) => why_not = Some((node, format!("there is no key-file; {MAKE}"))),
+            (Some(strength), Some((at, path))) => match key::load(Path::new(path), strength) {
+                Ok(made) => cipher = Some(made),
+                Err(error) => {
+                    let why = format!("{path} is not usable: {}; {MAKE}", with_causes(&error));
+                    why_not = Some((at.clone(), why));
+                }
+            },
         }
     }
+    if let Some((node, why)) = &why_not {
+        let text = format!("{why}. BINARY is not offered, and the link is in clear text");
+        report.warn(node, &text);
+    }
+    let mut required = false;
     if let Some(node) = object.take("require-encryption")
         && node.truth(report) == Some(true)
     {
-        report.error(
-            &node,
-            "encryption is not available in this version; with this set the driver does not start",
-        );
+        required = true;
+        if plain && cipher.is_none() {
+            report.error(
+                &node,
+                "this needs a usable key-file and encryption: aes256, or TLS (stcp://) on all \
+                 interfaces",
+            );
+        }
     }
+    Encryption { cipher, required }
 }
 
 /// The members of `tls`, under the names of the section and under those at the top of the file.
@@ -39,6 +74,7 @@ struct Members<'a> {
     certificate: Option<(Node<'a>, String)>,
     chain: Option<(Node<'a>, String)>,
     verify_peer: Option<Node<'a>>,
+    user_from: Option<Node<'a>>,
     ca_path: Option<(Node<'a>, String)>,
     ca_file: Option<(Node<'a>, String)>,
     verify_depth: u64,
@@ -62,6 +98,11 @@ impl<'a> Members<'a> {
             report,
         );
         let verify_peer = member(&["verify-peer"], "ssl_verify_peer", report);
+        let user_from = member(
+            &["user-from-certificate"],
+            "ssl_user_from_certificate",
+            report,
+        );
         let ca_path = member(&["ca-path"], "ssl_ca_path", report);
         let ca_file = member(&["ca-file"], "ssl_ca_file", report);
         let depth = member(
@@ -91,6 +132,7 @@ impl<'a> Members<'a> {
             certificate: text_if_set(certificate, report),
             chain: text_if_set(chain, report),
             verify_peer: verify_peer.filter(|node| node.flag(report) == Some(true)),
+            user_from: user_from.filter(|node| node.flag(report) == Some(true)),
             ca_path: text_if_set(ca_path, report),
             ca_file: text_if_set(ca_file, report),
             verify_depth: number(depth, 100, report).map_or(9, |(_, depth)| depth),
@@ -121,7 +163,7 @@ pub(super) fn tls(
             &found.ca_file,
         ];
         let asked = asked.into_iter().flatten().map(|(node, _)| node);
-        for node in asked.chain(&found.verify_peer) {
+        for node in asked.chain(&found.verify_peer).chain(&found.user_from) {
             report.warn(
                 node,
                 "no interface speaks TLS, so this has no effect; write one as stcp://",
@@ -142,6 +184,12 @@ pub(super) fn tls(
             "this needs a ca-file or a ca-path: public authorities do not vouch for clients",
         );
     }
+    if let (Some(node), None) = (&found.user_from, &found.verify_peer) {
+        report.error(
+            node,
+            "this needs verify-peer: a certificate that nobody checks is nobody's",
+        );
+    }
     if let Some((node, 0..=3)) = &found.version {
         report.warn(
             node,
@@ -153,6 +201,7 @@ pub(super) fn tls(
         certificate: PathBuf::from(certificate),
         chain: path(found.chain),
         verify_peer: found.verify_peer.is_some(),
+        user_from_certificate: found.user_from.is_some(),
         ca_file: path(found.ca_file),
         ca_path: path(found.ca_path),
         verify_depth: usize::try_from(found.verify_depth).unwrap_or(9),

@@ -64,7 +64,7 @@ fn the_documented_driver_file_works_as_it_stands() {
     let text = warnings.join("\n");
     assert_eq!(text.matches("placeholder").count(), 4, "{text}");
     assert!(
-        text.contains("encryption: the binary mode is not available"),
+        text.contains("key-file: /etc/vscp/vscp.key is not usable: it cannot be read"),
         "{text}"
     );
     assert_eq!(warnings.len(), 5, "{text}");

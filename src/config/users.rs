@@ -75,6 +75,10 @@ fn user(node: &Node<'_>, report: &mut Report) -> Option<User> {
             Privilege::new(level as u8).unwrap_or_default()
         },
         remotes: remotes(o.take("remotes"), report),
+        max_sessions: {
+            let most = o.number("max-sessions", 0..=65_535, 0, report);
+            u16::try_from(most).ok().filter(|&most| most > 0)
+        },
         allowed: allowed(o.take_any(&["events", "allow-events"], report), report),
         filter: FilterPair {
             filter: filter(o.take("filter"), report),

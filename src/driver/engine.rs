@@ -27,12 +27,14 @@ use crate::config::{self, ConfigError};
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
 use crate::hub::{Downlink, Hub, HubSettings};
-use crate::link::{self, Context, Control, Parts};
+use crate::link::{self, Context, Control, Settings};
 use crate::log::{LogError, Logger};
 use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::{self, BindError};
 use crate::net::tls::TlsError;
 use crate::net::tls::server::Acceptor;
+use crate::wire::binary::Strength;
+use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
 use crate::wire::payload::Style;
 
@@ -383,16 +385,8 @@ async fn start_parts(
     };
     let bridges = Bridges::start(plan, &about, &hub, waiting)?;
     let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
-    let context = Context::new(Parts {
-        hub: Arc::clone(&hub),
-        limits: config.limits.clone(),
-        users: Arc::new(loaded.users.clone()),
-        remotes: config.remotes.clone(),
-        variables: config.variables.clone(),
-        event_format: config.event_format,
-        capabilities: capabilities(&listeners),
-        control,
-    })?;
+    let settings = settings(loaded, capabilities(&listeners));
+    let context = Context::new(Arc::clone(&hub), control, settings)?;
     tell(loaded, layout, guid);
     let mut addresses = Vec::new();
     for (listener, secure) in listeners {
@@ -420,6 +414,31 @@ async fn start_parts(
         serving,
         sessions,
     })
+}
+
+/// What sessions go by.
+fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
+    let config = &loaded.config;
+    let cipher = config
+        .cipher
+        .as_ref()
+        .map(|cipher| match cipher.strength() {
+            Strength::Aes128 => Capabilities::AES128,
+            Strength::Aes192 => Capabilities::AES192,
+            Strength::Aes256 => Capabilities::AES256,
+        });
+    Settings {
+        limits: config.limits.clone(),
+        users: Arc::new(loaded.users.clone()),
+        remotes: config.remotes.clone(),
+        event_format: config.event_format,
+        capabilities: addresses.with(cipher.unwrap_or_default()),
+        terms: Arc::new(Terms {
+            variables: config.variables.clone(),
+            cipher: config.cipher.clone(),
+            encrypted_only: config.encrypted_only,
+        }),
+    }
 }
 
 /// What the daemon cannot bear, where there is one that publishes.
@@ -460,6 +479,12 @@ fn tell(loaded: &Loaded, layout: Layout, guid: Guid) {
     if users.is_empty() {
         tracing::warn!("path-users: there are no users, so nobody can log in");
     }
+    if config.cipher.is_some() && !config.encrypted_only {
+        tracing::warn!(
+            "encryption: clients may use BINARY, and clear text as well; \
+             require-encryption: true forbids that"
+        );
+    }
     let open = |address: &&Interface| {
         !matches!(&address.host, InterfaceHost::Localhost)
             && !matches!(&address.host, InterfaceHost::Address(a) if a.is_loopback())
@@ -467,7 +492,7 @@ fn tell(loaded: &Loaded, layout: Layout, guid: Guid) {
     let open = config
         .interfaces
         .iter()
-        .filter(|one| !one.secure)
+        .filter(|one| !one.secure && !config.encrypted_only)
         .filter(open);
     for interface in open {
         tracing::warn!(

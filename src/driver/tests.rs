@@ -10,7 +10,8 @@ use super::*;
 use crate::config;
 use crate::event::text::{Defaults, TextForm, parse, write};
 use crate::hub::{Downlink, Hub, HubSettings};
-use crate::link::{Context, Parts, server};
+use crate::link::{Context, Settings, server};
+use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
 
 #[path = "../../tests/support/dialogue.rs"]
@@ -41,16 +42,19 @@ impl Bench {
         });
         let host = HostPort::new(config.limits.max_in_queue);
         hub.add_uplink(Arc::clone(&host) as _);
-        let context = Context::new(Parts {
-            hub: Arc::clone(&hub),
+        let settings = Settings {
             limits: config.limits,
             users: Arc::new(users),
             remotes: config.remotes,
-            variables: config.variables,
             event_format: config.event_format,
             capabilities: Capabilities::TCPIP.with(Capabilities::IPV4),
-            control: mpsc::channel(1).0,
-        });
+            terms: Arc::new(Terms {
+                variables: config.variables,
+                cipher: config.cipher,
+                encrypted_only: config.encrypted_only,
+            }),
+        };
+        let context = Context::new(Arc::clone(&hub), mpsc::channel(1).0, settings);
         Self {
             hub,
             host,

@@ -165,9 +165,17 @@ fn classic_time(header: &[u8; HEADER]) -> Option<Option<EventTime>> {
 }
 
 /// CRC-16/CCITT-FALSE: polynomial 0x1021, begins with 0xFFFF.
-fn crc(bytes: &[u8]) -> u16 {
+/// Over bytes with their CRC behind them it is 0.
+#[must_use]
+pub fn crc(bytes: &[u8]) -> u16 {
+    crc_on(0xFFFF, bytes)
+}
+
+/// The CRC of some bytes and these after them, from theirs.
+#[must_use]
+pub fn crc_on(crc: u16, bytes: &[u8]) -> u16 {
     const TABLE: [u16; 256] = table();
-    bytes.iter().fold(0xFFFF, |crc, &byte| {
+    bytes.iter().fold(crc, |crc, &byte| {
         (crc << 8) ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)]
     })
 }

@@ -23,7 +23,7 @@ pub mod text;
 pub mod time;
 pub mod xml;
 
-pub use filter::{Filter, FilterPair};
+pub use filter::{Filter, FilterError, FilterPair};
 pub use guid::{Guid, GuidError};
 pub use number::NumberError;
 pub use time::{DateError, EventTime};
@@ -93,6 +93,12 @@ impl Head {
     #[must_use]
     pub fn is_unix(bits: u16) -> bool {
         bits & Self::VERSION_BITS == Self::UNIX_VERSION
+    }
+
+    /// Bits 9 and 8: the type of the frame that carries the event.
+    #[must_use]
+    pub fn version(bits: u16) -> u16 {
+        (bits & Self::VERSION_BITS) >> 8
     }
 
     /// The bits for forms with date and time.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedEvent;
 use super::queue::Queue;
-use crate::auth::User;
+use crate::auth::{Rights, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
@@ -15,7 +15,7 @@ use crate::wire::link::reply::LastError;
 #[derive(Debug)]
 pub struct Channel {
     id: u16,
-    user: Arc<User>,
+    user: RwLock<Arc<User>>,
     peer: String,
     started: u64,
     guid: RwLock<Guid>,
@@ -54,7 +54,7 @@ impl Channel {
         Self {
             id,
             filter: RwLock::new(who.user.filter),
-            user: who.user,
+            user: RwLock::new(who.user),
             peer: who.peer,
             started: who.now,
             guid: RwLock::new(guid),
@@ -74,8 +74,17 @@ impl Channel {
 
     /// Who is logged in.
     #[must_use]
-    pub fn user(&self) -> &Arc<User> {
-        &self.user
+    pub fn user(&self) -> Arc<User> {
+        Arc::clone(&self.user.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The user has other rights from now on. What waits for one who may receive no events any
+    /// more is dropped.
+    pub fn set_user(&self, user: Arc<User>) {
+        if !user.rights.contains(Rights::RCV_EVENT) {
+            self.queue.clear();
+        }
+        *self.user.write().unwrap_or_else(PoisonError::into_inner) = user;
     }
 
     /// Address of the client.
@@ -163,7 +172,8 @@ impl Channel {
 
     pub(super) fn wants(&self, event: &Event) -> bool {
         let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
-        filter.passes(event) && self.user.may_receive(event)
+        let user = self.user.read().unwrap_or_else(PoisonError::into_inner);
+        filter.passes(event) && user.may_receive(event)
     }
 
     /// Puts an event into the queue; false where it was dropped.
@@ -184,7 +194,7 @@ impl Channel {
             tracing::warn!(
                 channel = self.id,
                 client = %self.peer,
-                user = %self.user.name,
+                user = %self.user().name,
                 overruns,
                 "the queue of a client is full, events to it are dropped"
             );

@@ -67,10 +67,16 @@ pub enum SubmitError {
     Full,
 }
 
-/// No id is left for another channel.
+/// Why nobody can attach.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("all 65535 channel ids are taken")]
-pub struct NoChannel;
+pub enum AttachError {
+    /// No id is left for another channel.
+    #[error("all 65535 channel ids are taken")]
+    NoChannel,
+    /// The user has as many sessions as are allowed.
+    #[error("the user has {0} sessions, which is max-sessions")]
+    Sessions(u16),
+}
 
 /// What went through the hub.
 #[derive(Debug, Default)]
@@ -141,19 +147,25 @@ impl Hub {
     /// Makes a channel with the lowest free id, from 1.
     ///
     /// # Errors
-    /// [`NoChannel`] where all ids are taken.
-    pub fn attach(&self, client: Client) -> Result<Arc<Channel>, NoChannel> {
+    /// [`AttachError`].
+    pub fn attach(&self, client: Client) -> Result<Arc<Channel>, AttachError> {
         let mut channels = self
             .channels
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        if let Some(most) = client.user.max_sessions {
+            let of_the_user = |channel: &&Arc<Channel>| channel.user().name == client.user.name;
+            if channels.iter().filter(of_the_user).count() >= usize::from(most) {
+                return Err(AttachError::Sessions(most));
+            }
+        }
         // The list is in the order of ids: the first gap is where id and place part.
         let at = channels
             .iter()
             .zip(1_u16..)
             .position(|(channel, id)| channel.id() != id)
             .unwrap_or(channels.len());
-        let id = u16::try_from(at + 1).map_err(|_| NoChannel)?;
+        let id = u16::try_from(at + 1).map_err(|_| AttachError::NoChannel)?;
         let guid = self.settings.guid.channel(id);
         let channel = Arc::new(Channel::new(id, guid, client, self.settings.max_out_queue));
         Arc::make_mut(&mut channels).insert(at, Arc::clone(&channel));

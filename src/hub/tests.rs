@@ -28,6 +28,7 @@ fn user(rights: Rights) -> Arc<User> {
         rights,
         privilege: Privilege::HIGHEST,
         remotes: Remotes::default(),
+        max_sessions: None,
         allowed: crate::auth::AllowedEvents::default(),
         filter: FilterPair::default(),
     })

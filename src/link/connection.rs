@@ -9,12 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::audit::{self, Refusals};
 use super::perform::{Next, Performer};
 use super::{Context, Control};
 use crate::hub::{Channel, SharedEvent};
 use crate::os::now;
+use crate::wire::binary::{BadFrame, FrameReader};
 use crate::wire::line::LineReader;
-use crate::wire::link::{Session, reply};
+use crate::wire::link::{Request, Session, reply};
 
 /// Answers to pipelined commands, and events, are written together up to about this size.
 const BATCH: usize = 32 * 1024;
@@ -26,26 +28,46 @@ const ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// How long the last words may take.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
+/// What a session runs over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Beneath {
+    /// Clear text.
+    Plain,
+    /// TLS, and whom the client's certificate logs in.
+    Tls(Option<String>),
+}
+
 /// Serves one client until it leaves, breaks a limit, or `stop`.
 pub(super) async fn run<S>(
     stream: S,
     peer: SocketAddr,
+    beneath: Beneath,
     context: Arc<Context>,
     stop: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let settings = context.settings();
+    let terms = Arc::clone(&settings.terms);
     let mut connection = Connection {
         stream,
         lines: LineReader::default(),
+        frames: FrameReader::default(),
         out: reply::greeting().into_bytes(),
         events: Vec::new(),
-        session: Session::new(Arc::clone(&context.variables)),
+        session: Session::new(terms, beneath != Beneath::Plain),
+        refusals: Refusals::default(),
         performer: Performer::new(Arc::clone(&context), peer),
         alive: tokio::time::interval(ALIVE_EVERY),
-        deadline: Instant::now() + context.limits.login_timeout,
+        deadline: Instant::now() + settings.limits.login_timeout,
+        begun: None,
         context,
     };
+    if let Beneath::Tls(Some(name)) = &beneath {
+        connection
+            .performer
+            .log_in_as(name, &mut connection.session);
+    }
     connection
         .alive
         .set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -53,7 +75,14 @@ pub(super) async fn run<S>(
         () = stop.cancelled() => End::Stopped,
         end = connection.serve() => end,
     };
-    tracing::debug!(client = %peer, "the session ended: {}", end.reason());
+    let user = connection.performer.user();
+    connection.refusals.sum_up(peer, &user);
+    match &end {
+        End::Bad(bad) => {
+            tracing::warn!(client = %peer, user = %audit::Name(&user), reason = %bad, "frame refused");
+        }
+        end => tracing::debug!(client = %peer, "the session ended: {}", end.reason()),
+    }
     if matches!(end, End::Quit) {
         let stream = &mut connection.stream;
         let rest = linger(stream);
@@ -82,6 +111,9 @@ enum End {
     Silent,
     Ended,
     Unsafe,
+    Unfinished,
+    Random,
+    Bad(BadFrame),
     Stopped,
 }
 
@@ -94,6 +126,9 @@ impl End {
             Self::Silent => "the client was silent for too long",
             Self::Ended => "it was ended by INTERFACE CLOSE",
             Self::Unsafe => "its events could not be written to the disk",
+            Self::Unfinished => "the rest of a frame did not come",
+            Self::Random => "the system gave no random numbers",
+            Self::Bad(_) => "it sent a frame that is none",
             Self::Stopped => "the driver stopped serving",
         }
     }
@@ -102,12 +137,16 @@ impl End {
 struct Connection<S> {
     stream: S,
     lines: LineReader,
+    frames: FrameReader,
     out: Vec<u8>,
     events: Vec<Arc<SharedEvent>>,
     session: Session,
+    refusals: Refusals,
     performer: Performer,
     alive: Interval,
     deadline: Instant,
+    /// Until when the rest of a frame has to be here.
+    begun: Option<Instant>,
     context: Arc<Context>,
 }
 
@@ -130,32 +169,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Answers every whole line that has come.
+    /// Answers every whole line, or frame, that has come.
     async fn answer(&mut self) -> Result<(), End> {
         let was_looping = self.session.looping();
-        while let Some(line) = self.lines.next_line(self.session.line_cap()) {
-            let Some(request) = self.session.handle(line, now(), &mut self.out) else {
-                continue;
-            };
-            match self
-                .performer
-                .perform(request, &mut self.session, &mut self.out)
-                .await
-            {
-                Next::GoOn => {}
-                Next::More => {
-                    while self.performer.more(&mut self.out) {
-                        self.flush().await?;
-                    }
-                }
-                Next::Close => {
-                    self.flush().await?;
-                    return Err(End::Quit);
-                }
-                Next::Tell(control) => {
-                    self.flush().await?;
-                    self.tell(control).await;
-                }
+        self.performer.refresh(&mut self.session);
+        while let Some(request) = self.next_request()? {
+            if let Some((command, status)) = self.session.take_refused() {
+                let (peer, user) = (self.performer.peer(), self.performer.user());
+                self.refusals.note(peer, &user, command, status.text());
+            }
+            if let Some(request) = request {
+                self.perform(request).await?;
+            }
+            if self.session.broken() {
+                return Err(End::Random);
             }
             if self.out.len() >= BATCH {
                 self.flush().await?;
@@ -164,8 +191,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.session.looping() && !was_looping {
             self.alive.reset();
         }
+        let limits = &self.performer.settings().limits;
         if self.session.logged_in() {
-            self.deadline = Instant::now() + self.context.limits.idle_timeout;
+            self.deadline = Instant::now() + limits.idle_timeout;
+        }
+        self.begun = match self.session.binary() {
+            Some(_) if self.frames.has_begun() => self
+                .begun
+                .or_else(|| Some(Instant::now() + limits.response_timeout)),
+            _ => None,
+        };
+        Ok(())
+    }
+
+    /// Takes the next line or frame; `Some(None)` where it is answered already.
+    fn next_request(&mut self) -> Result<Option<Option<Request>>, End> {
+        let (session, out) = (&mut self.session, &mut self.out);
+        let Some(cipher) = session.binary() else {
+            let Some(line) = self.lines.next_line(session.line_cap()) else {
+                return Ok(None);
+            };
+            let request = session.handle(line, now(), out);
+            if session.binary().is_some() {
+                self.frames.push(&self.lines.take_rest());
+            }
+            return Ok(Some(request));
+        };
+        let Some((frame, iv)) = self.frames.next_frame(cipher).map_err(End::Bad)? else {
+            return Ok(None);
+        };
+        if !self.context.is_new(&iv) {
+            return Err(End::Bad(BadFrame::Replayed));
+        }
+        self.begun = None;
+        let request = session.handle_frame(frame, now(), out).map_err(End::Bad)?;
+        if session.binary().is_none() {
+            self.lines.push(&self.frames.take_rest());
+        }
+        Ok(Some(request))
+    }
+
+    async fn perform(&mut self, request: Request) -> Result<(), End> {
+        let (session, out) = (&mut self.session, &mut self.out);
+        match self.performer.perform(request, session, out).await {
+            Next::GoOn => {}
+            Next::More => {
+                while self.performer.more(&mut self.session, &mut self.out) {
+                    self.flush().await?;
+                }
+            }
+            Next::Close => {
+                self.flush().await?;
+                return Err(End::Quit);
+            }
+            Next::Tell(control) => {
+                self.flush().await?;
+                self.tell(control).await;
+            }
         }
         Ok(())
     }
@@ -184,9 +266,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Ok(());
         }
         channel.queue().take(EVENTS, &mut self.events);
+        let form = self.performer.settings().event_format;
         for event in &self.events {
-            self.out
-                .extend_from_slice(&event.line(self.context.event_format));
+            match self.session.binary() {
+                None => self.out.extend_from_slice(&event.line(form)),
+                Some(_) => self.session.say_event(event.event(), false, &mut self.out),
+            }
         }
         if !self.events.is_empty() {
             let channel = Arc::clone(channel);
@@ -200,6 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Waits until there is something to do.
     async fn wait(&mut self) -> Result<(), End> {
         let looping = self.session.looping();
+        let binary = self.session.binary().is_some();
         let channel = self.performer.channel().cloned();
         let ended = ended(channel.clone());
         let arrived = async {
@@ -211,12 +297,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = ended => return Err(End::Ended),
-            read = self.stream.read_buf(self.lines.room()) => match read {
+            read = self.stream.read_buf(match binary {
+                false => self.lines.room(),
+                true => self.frames.room(),
+            }) => match read {
                 Ok(0) | Err(_) => return Err(End::Gone),
-                Ok(count) => self.lines.filled(count),
+                Ok(count) if !binary => self.lines.filled(count),
+                Ok(_) => {}
             },
             () = arrived => {}
-            _ = self.alive.tick(), if looping => self.out.extend_from_slice(reply::ALIVE.as_bytes()),
+            () = expired(self.begun) => return Err(End::Unfinished),
+            _ = self.alive.tick(), if looping && !binary => self.out.extend_from_slice(reply::ALIVE.as_bytes()),
             () = tokio::time::sleep_until(self.deadline), if !looping => return Err(End::Silent),
         }
         Ok(())
@@ -231,7 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Answers that say otherwise are not sent: the client has to ask again.
             return Err(End::Unsafe);
         }
-        let patience = self.context.limits.response_timeout;
+        let patience = self.performer.settings().limits.response_timeout;
         let ended = ended(self.performer.channel().cloned());
         let written = tokio::select! {
             biased;
@@ -251,6 +342,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Err(End::Slow)
             }
         }
+    }
+}
+
+/// Returns at a deadline, where there is one.
+async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

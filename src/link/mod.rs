@@ -1,14 +1,16 @@
 //! The tcp/ip link server: the I/O shell around [`wire::link`](crate::wire::link).
 //!
-//! [`server`] accepts, [`connection`] moves bytes, [`perform`] does what a session asks for.
+//! [`server`] accepts, [`connection`] moves bytes, [`perform`] does what a session asks for, and
+//! [`login`] lets in whoever may come in.
 
+mod audit;
 mod connection;
+mod login;
 mod perform;
 pub mod server;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -16,6 +18,9 @@ use crate::auth::{RandomError, Remotes, Throttle, UserTable, Verifier};
 use crate::config::model::Limits;
 use crate::event::text::TextForm;
 use crate::hub::Hub;
+use crate::wire::binary::Iv;
+use crate::wire::binary::replay::Seen;
+use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
 
 /// What all sessions of a link server share.
@@ -23,25 +28,35 @@ use crate::wire::link::reply::Capabilities;
 pub struct Context {
     /// The router.
     pub hub: Arc<Hub>,
+    /// Where SHUTDOWN and RESTART go.
+    pub control: mpsc::Sender<Control>,
+    settings: RwLock<Arc<Settings>>,
+    /// Counts the settings that there have been.
+    version: AtomicU64,
+    verifier: Arc<Verifier>,
+    throttle: Mutex<Throttle>,
+    /// Vectors of binary frames.
+    seen: Mutex<Seen>,
+    /// Passwords are checked a few at a time, so that the network threads keep their share.
+    checks: Semaphore,
+    clients: AtomicUsize,
+}
+
+/// What may change while sessions go on.
+#[derive(Clone, Debug)]
+pub struct Settings {
     /// Limits and deadlines.
     pub limits: Limits,
     /// The users.
     pub users: Arc<UserTable>,
     /// Where anybody may come from.
     pub remotes: Remotes,
-    /// Events of `SEND $name`.
-    pub variables: Arc<BTreeMap<String, String>>,
     /// How event lines carry the time.
     pub event_format: TextForm,
     /// What WCYD tells.
     pub capabilities: Capabilities,
-    /// Where SHUTDOWN and RESTART go.
-    pub control: mpsc::Sender<Control>,
-    verifier: Arc<Verifier>,
-    throttle: Mutex<Throttle>,
-    /// Passwords are checked a few at a time, so that the network threads keep their share.
-    checks: Semaphore,
-    clients: AtomicUsize,
+    /// What sessions that begin from now on are made with.
+    pub terms: Arc<Terms>,
 }
 
 /// What a session may ask of the driver as a whole.
@@ -55,46 +70,63 @@ pub enum Control {
     Shutdown,
 }
 
-/// Everything that a [`Context`] is made of.
-#[derive(Debug)]
-#[allow(missing_docs)]
-pub struct Parts {
-    pub hub: Arc<Hub>,
-    pub limits: Limits,
-    pub users: Arc<UserTable>,
-    pub remotes: Remotes,
-    pub variables: BTreeMap<String, String>,
-    pub event_format: TextForm,
-    pub capabilities: Capabilities,
-    pub control: mpsc::Sender<Control>,
-}
-
 impl Context {
     /// A context with nobody logged in.
     ///
     /// # Errors
     /// [`RandomError`] where the system gives no random numbers.
-    pub fn new(parts: Parts) -> Result<Arc<Self>, RandomError> {
+    pub fn new(
+        hub: Arc<Hub>,
+        control: mpsc::Sender<Control>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, RandomError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Arc::new(Self {
-            hub: parts.hub,
-            limits: parts.limits,
-            users: parts.users,
-            remotes: parts.remotes,
-            variables: Arc::new(parts.variables),
-            event_format: parts.event_format,
-            capabilities: parts.capabilities,
-            control: parts.control,
+            hub,
+            control,
+            settings: RwLock::new(Arc::new(settings)),
+            version: AtomicU64::new(0),
             verifier: Arc::new(Verifier::new()?),
             throttle: Mutex::new(Throttle::new()),
+            seen: Mutex::default(),
             checks: Semaphore::new(cores.div_ceil(2)),
             clients: AtomicUsize::new(0),
         }))
     }
 
+    /// What holds now.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on this holds; sessions look at it before their next command.
+    pub fn change(&self, settings: Settings) {
+        let mut current = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(settings);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True for the vector of a frame that has not been here before.
+    fn is_new(&self, iv: &Iv) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.is_new(iv)
+    }
+
     /// A place for one more client; `None` where all are taken.
     fn seat(self: &Arc<Self>) -> Option<Seat> {
-        let most = self.limits.max_clients;
+        let most = self.settings().limits.max_clients;
         let one_more = |taken| (taken < most).then_some(taken + 1);
         self.clients
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)

@@ -4,18 +4,15 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
-use super::{Context, Control};
-use crate::auth::{Refused, User};
+use super::{Context, Control, Settings};
 use crate::event::EventTime;
-use crate::hub::{Channel, Client, SharedEvent, SubmitError};
+use crate::hub::{Channel, SharedEvent, SubmitError};
 use crate::os::now;
 use crate::wire::link::reply::{self, InterfaceRow};
-use crate::wire::link::{Identity, Request, Session};
+use crate::wire::link::{Answer, Request, Session, Statistics, Which};
 
 /// A reply of RETR that is longer than this is written in parts.
 const PART: usize = 256 * 1024;
@@ -34,24 +31,33 @@ pub(super) enum Next {
 
 /// Does what one client's session asks for.
 pub(super) struct Performer {
-    context: Arc<Context>,
-    peer: SocketAddr,
-    channel: Option<Arc<Channel>>,
-    /// Events of a RETR that are not printed yet, and whether all that were asked for came.
+    pub(super) context: Arc<Context>,
+    pub(super) peer: SocketAddr,
+    /// What holds for this session now.
+    settings: Arc<Settings>,
+    version: u64,
+    pub(super) channel: Option<Arc<Channel>>,
+    /// Events of a RETR that are not printed yet, and whether all that were asked for came, or
+    /// any at all.
     retrieved: Vec<Arc<SharedEvent>>,
     complete: bool,
+    some: bool,
     /// Events were taken that may not be safe yet.
     unsecured: bool,
 }
 
 impl Performer {
     pub(super) fn new(context: Arc<Context>, peer: SocketAddr) -> Self {
+        let version = context.version();
         Self {
+            settings: context.settings(),
+            version,
             context,
             peer,
             channel: None,
             retrieved: Vec::new(),
             complete: true,
+            some: false,
             unsecured: false,
         }
     }
@@ -61,8 +67,32 @@ impl Performer {
         !std::mem::take(&mut self.unsecured) || self.context.hub.secured().await
     }
 
+    /// What holds for this session now.
+    pub(super) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Takes over settings that have changed meanwhile.
+    pub(super) fn refresh(&mut self, session: &mut Session) {
+        let version = self.context.version();
+        if version == self.version {
+            return;
+        }
+        self.version = version;
+        self.settings = self.context.settings();
+        if let Some(channel) = &self.channel {
+            session.set_user(channel.user());
+        }
+    }
+
     pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
         self.channel.as_ref()
+    }
+
+    /// Who is logged in, or nothing.
+    pub(super) fn user(&self) -> String {
+        let user = self.channel.as_ref().map(|channel| channel.user());
+        user.map(|user| user.name.clone()).unwrap_or_default()
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -78,22 +108,21 @@ impl Performer {
     ) -> Next {
         let request = match request {
             Request::Close => return Next::Close,
-            Request::Login { user, password } => {
-                return self.log_in(user, password, session, out).await;
+            Request::Login { users, passwords } => {
+                return self.log_in(users, passwords, session, out).await;
             }
             Request::Challenge => {
-                challenge(out);
+                session.say(challenge(), out);
                 return Next::GoOn;
             }
             Request::Capabilities => {
-                let capabilities = self.context.capabilities.text();
-                say(out, &format!("{capabilities}\r\n{}", reply::SUCCESS));
+                session.say(Answer::Capabilities(self.settings.capabilities), out);
                 return Next::GoOn;
             }
-            Request::Restart => return self.restart(out).await,
+            Request::Restart => return self.restart(session, out).await,
             Request::Shutdown => {
                 tracing::warn!(client = %self.peer, "SHUTDOWN: the driver stops serving");
-                say(out, reply::SUCCESS);
+                session.say(reply::SUCCESS, out);
                 return Next::Tell(Control::Shutdown);
             }
             request => request,
@@ -101,11 +130,11 @@ impl Performer {
         match &self.channel {
             Some(channel) => {
                 let channel = Arc::clone(channel);
-                self.with_channel(&channel, request, out)
+                self.with_channel(&channel, request, session, out)
             }
             // A session makes no such request before its login.
             None => {
-                say(out, reply::NEED_LOGIN);
+                session.say(reply::NEED_LOGIN, out);
                 Next::GoOn
             }
         }
@@ -115,38 +144,31 @@ impl Performer {
         &mut self,
         channel: &Arc<Channel>,
         request: Request,
+        session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Next {
         match request {
             Request::Submit(event) => match self.context.hub.submit(channel, event) {
                 Ok(()) => {
                     self.unsecured = true;
-                    say(out, reply::SUCCESS);
+                    session.say(reply::SUCCESS, out);
                 }
-                Err(SubmitError::Full) => say(out, reply::BUFFER_FULL),
-                Err(SubmitError::Unbearable) => say(out, reply::PARAMETER),
+                Err(SubmitError::Full) => session.say(reply::BUFFER_FULL, out),
+                Err(SubmitError::Unbearable) => session.say(reply::PARAMETER, out),
             },
-            Request::Retrieve(count) => return self.retrieve(channel, count, out),
-            Request::Count => {
-                say(
-                    out,
-                    &format!("{}\r\n{}", channel.queue().len(), reply::SUCCESS),
-                );
-            }
+            Request::Retrieve(count) => return self.retrieve(channel, count, session, out),
+            Request::Count => session.say(Answer::Count(channel.queue().len()), out),
             Request::Clear => channel.queue().clear(),
             Request::Stat => {
                 let counters = channel.counters();
-                let [overruns, in_bytes, in_events, out_bytes, out_events] = [
-                    &counters.overruns,
-                    &counters.received_bytes,
-                    &counters.received,
-                    &counters.transmitted_bytes,
-                    &counters.transmitted,
-                ]
-                .map(|counter| counter.load(Ordering::Relaxed));
-                let line =
-                    format!("0,0,{overruns},{in_bytes},{in_events},{out_bytes},{out_events}");
-                say(out, &format!("{line}\r\n{}", reply::SUCCESS));
+                let statistics = Statistics {
+                    overruns: counters.overruns.load(Ordering::Relaxed),
+                    received_bytes: counters.received_bytes.load(Ordering::Relaxed),
+                    received: counters.received.load(Ordering::Relaxed),
+                    transmitted_bytes: counters.transmitted_bytes.load(Ordering::Relaxed),
+                    transmitted: counters.transmitted.load(Ordering::Relaxed),
+                };
+                session.say(Answer::Statistics(statistics), out);
             }
             Request::Info => {
                 let down = self
@@ -155,34 +177,15 @@ impl Performer {
                     .uplinks()
                     .iter()
                     .any(|uplink| !uplink.status().up);
-                say(out, &channel.last_error().line(u32::from(down)));
-                say(out, reply::SUCCESS);
+                let (status, error) = (u32::from(down), channel.last_error().clone());
+                session.say(Answer::Info { status, error }, out);
             }
             Request::SetGuid(guid) => channel.set_guid(guid),
             Request::SetFilter(filter) => channel.set_filter(filter),
             Request::Mistake(text) => channel.mistake(text),
-            Request::Interfaces => self.list_interfaces(out),
-            Request::CloseInterface(guid) => {
-                let channels = self.context.hub.channels();
-                match channels
-                    .iter()
-                    .find(|channel| channel.guid().same_interface(&guid))
-                {
-                    Some(found) if found.id() == channel.id() => {
-                        say(out, reply::SUCCESS);
-                        return Next::Close;
-                    }
-                    Some(found) => {
-                        tracing::info!(
-                            client = %self.peer, ended = %found.peer(), "INTERFACE CLOSE"
-                        );
-                        found.ended().cancel();
-                        say(out, reply::SUCCESS);
-                    }
-                    None => say(out, reply::NO_INTERFACE),
-                }
-            }
-            Request::Test => self.test(channel, out),
+            Request::Interfaces => session.say(self.interfaces(), out),
+            Request::CloseInterface(which) => return self.close(channel, which, session, out),
+            Request::Test => session.say(self.test(channel), out),
             // Done before a channel is asked for.
             Request::Close
             | Request::Login { .. }
@@ -194,7 +197,41 @@ impl Performer {
         Next::GoOn
     }
 
-    fn retrieve(&mut self, channel: &Channel, count: Option<usize>, out: &mut Vec<u8>) -> Next {
+    /// INTERFACE CLOSE.
+    fn close(
+        &self,
+        channel: &Channel,
+        which: Which,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Next {
+        let channels = self.context.hub.channels();
+        let found = match which {
+            Which::Guid(guid) => channels
+                .iter()
+                .find(|channel| channel.guid().same_interface(&guid)),
+            Which::Index(at) => channels.get(at),
+        };
+        let Some(found) = found else {
+            session.say(reply::NO_INTERFACE, out);
+            return Next::GoOn;
+        };
+        session.say(reply::SUCCESS, out);
+        if found.id() == channel.id() {
+            return Next::Close;
+        }
+        tracing::info!(client = %self.peer, ended = %found.peer(), "INTERFACE CLOSE");
+        found.ended().cancel();
+        Next::GoOn
+    }
+
+    fn retrieve(
+        &mut self,
+        channel: &Channel,
+        count: Option<usize>,
+        session: &mut Session,
+        out: &mut Vec<u8>,
+    ) -> Next {
         channel
             .queue()
             .take(count.unwrap_or(usize::MAX), &mut self.retrieved);
@@ -203,8 +240,9 @@ impl Performer {
             Some(count) => self.retrieved.len() == count,
             None => !self.retrieved.is_empty(),
         };
+        self.some = !self.retrieved.is_empty();
         self.retrieved.reverse();
-        if self.more(out) {
+        if self.more(session, out) {
             Next::More
         } else {
             Next::GoOn
@@ -212,120 +250,37 @@ impl Performer {
     }
 
     /// Prints the next part of a RETR; true where another follows.
-    pub(super) fn more(&mut self, out: &mut Vec<u8>) -> bool {
+    pub(super) fn more(&mut self, session: &mut Session, out: &mut Vec<u8>) -> bool {
+        let form = self.settings.event_format;
         while let Some(event) = self.retrieved.pop() {
-            out.extend_from_slice(&event.line(self.context.event_format));
+            match session.binary() {
+                None => out.extend_from_slice(&event.line(form)),
+                Some(_) => session.say_event(event.event(), true, out),
+            }
             if out.len() >= PART && !self.retrieved.is_empty() {
                 return true;
             }
         }
         self.retrieved.shrink_to(64);
-        say(
-            out,
-            if self.complete {
-                reply::SUCCESS
-            } else {
-                reply::NO_EVENT
-            },
-        );
+        match (session.binary().is_some(), self.complete, self.some) {
+            // Each of them was a reply.
+            (true, true, _) => {}
+            // There are no more, and that is no error in the binary mode.
+            (true, false, true) | (false, true, _) => session.say(reply::SUCCESS, out),
+            (_, false, _) => session.say(reply::NO_EVENT, out),
+        }
         false
     }
 
-    async fn log_in(
-        &mut self,
-        name: String,
-        password: Zeroizing<String>,
-        session: &mut Session,
-        out: &mut Vec<u8>,
-    ) -> Next {
-        let user = match self.verify(name.clone(), password).await {
-            Ok(user) => user,
-            Err(refused) => {
-                tokio::time::sleep(self.slow_down(&name)).await;
-                tracing::warn!(
-                    client = %self.peer, user = %name, reason = %refused, "login refused"
-                );
-                say(out, reply::BAD_LOGIN);
-                return Next::Close;
-            }
-        };
-        let client = Client {
-            user: Arc::clone(&user),
-            peer: self.peer.to_string(),
-            now: now(),
-        };
-        match self.context.hub.attach(client) {
-            Ok(channel) => {
-                self.throttle().success(self.peer.ip(), &name);
-                tracing::info!(
-                    client = %self.peer, user = %name, channel = channel.id(), "logged in"
-                );
-                session.log_in(Identity {
-                    user,
-                    channel: channel.id(),
-                    guid: channel.guid(),
-                });
-                self.channel = Some(channel);
-                say(out, reply::SUCCESS);
-                Next::GoOn
-            }
-            Err(error) => {
-                tracing::warn!(client = %self.peer, user = %name, "login refused: {error}");
-                say(out, reply::TOO_MANY);
-                Next::Close
-            }
-        }
-    }
-
-    /// Checks a password off the network threads.
-    async fn verify(
-        &self,
-        name: String,
-        password: Zeroizing<String>,
-    ) -> Result<Arc<User>, LoginError> {
-        // The semaphore is never closed.
-        let _turn = self.context.checks.acquire().await;
-        let context = Arc::clone(&self.context);
-        let address = self.peer.ip();
-        let check = move || {
-            context.verifier.authenticate(
-                &context.users,
-                &name,
-                &password,
-                address,
-                &context.remotes,
-            )
-        };
-        match tokio::task::spawn_blocking(check).await {
-            Ok(verdict) => verdict.map_err(LoginError::Refused),
-            Err(_) => Err(LoginError::Broken),
-        }
-    }
-
-    /// Takes note of a failed login; gives how long the answer to it waits. Right logins never
-    /// wait: somebody else's guessing must not keep them out.
-    fn slow_down(&self, name: &str) -> Duration {
-        let (address, now) = (self.peer.ip(), Instant::now());
-        let mut throttle = self.throttle();
-        throttle.failure(address, name, now);
-        throttle.delay(address, name, now)
-    }
-
-    fn throttle(&self) -> std::sync::MutexGuard<'_, crate::auth::Throttle> {
-        self.context
-            .throttle
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn list_interfaces(&self, out: &mut Vec<u8>) {
+    fn interfaces(&self) -> Answer {
+        let mut rows = Vec::new();
         for channel in self.context.hub.channels().iter() {
             let mut started = Vec::new();
             EventTime::Unix {
                 nanos: channel.started(),
             }
             .write_date(&mut started);
-            let row = InterfaceRow {
+            rows.push(InterfaceRow {
                 id: channel.id(),
                 guid: channel.guid(),
                 peer: channel.peer().to_owned(),
@@ -333,14 +288,13 @@ impl Performer {
                 started: String::from_utf8_lossy(&started)
                     .trim_end_matches('Z')
                     .to_owned(),
-            };
-            say(out, &row.text());
+            });
         }
-        say(out, reply::SUCCESS);
+        Answer::Interfaces(rows)
     }
 
     /// TEST: is the hub whole, are the uplinks up, does the clock tell a time?
-    fn test(&self, channel: &Channel, out: &mut Vec<u8>) {
+    fn test(&self, channel: &Channel) -> Answer {
         let hub = &self.context.hub;
         let mut report = String::new();
         let mut well = true;
@@ -373,18 +327,10 @@ impl Performer {
         // Before 2024 this program did not exist.
         let sane = time > 1_704_067_200_000_000_000;
         check("clock", sane, String::from_utf8_lossy(&date).into_owned());
-        say(out, &report.replace("+OK", "OK").replace("-OK", "OK"));
-        say(
-            out,
-            if well {
-                reply::SUCCESS
-            } else {
-                reply::INTERNAL
-            },
-        );
+        Answer::Tested { report, well }
     }
 
-    async fn restart(&self, out: &mut Vec<u8>) -> Next {
+    async fn restart(&self, session: &mut Session, out: &mut Vec<u8>) -> Next {
         let (answer, answered) = oneshot::channel();
         let asked = self
             .context
@@ -393,11 +339,11 @@ impl Performer {
             .await;
         if asked.is_ok() && answered.await == Ok(true) {
             tracing::warn!(client = %self.peer, "RESTART: the driver starts again");
-            say(out, reply::SUCCESS);
+            session.say(reply::SUCCESS, out);
             return Next::Tell(Control::Restart);
         }
         tracing::error!(client = %self.peer, "RESTART refused: the configuration has errors");
-        say(out, reply::INTERNAL);
+        session.say(reply::INTERNAL, out);
         Next::GoOn
     }
 }
@@ -419,25 +365,11 @@ impl Drop for Performer {
     }
 }
 
-/// Why a login failed; for the log alone.
-#[derive(Debug, thiserror::Error)]
-enum LoginError {
-    #[error(transparent)]
-    Refused(Refused),
-    #[error("the check broke off")]
-    Broken,
-}
-
 /// A fresh session id: 128 random bits.
-fn challenge(out: &mut Vec<u8>) {
+fn challenge() -> Answer {
     let mut sid = [0; 16];
-    if getrandom::fill(&mut sid).is_err() {
-        return say(out, reply::NO_SID);
+    match getrandom::fill(&mut sid) {
+        Ok(()) => Answer::Sid(sid),
+        Err(_) => reply::NO_SID.into(),
     }
-    let digits: String = sid.iter().map(|byte| format!("{byte:02x}")).collect();
-    say(out, &format!("+OK - {digits}\r\n"));
-}
-
-fn say(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
 }

@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connection::Beneath;
 use super::{Context, connection};
 use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply;
@@ -74,7 +75,10 @@ fn admit(
                     accepted = tls.accept(stream) => accepted,
                 };
                 match accepted {
-                    Ok(stream) => connection::run(stream, peer, context, stop).await,
+                    Ok(stream) => {
+                        let beneath = Beneath::Tls(tls.user_of(&stream));
+                        connection::run(stream, peer, beneath, context, stop).await;
+                    }
                     Err(error) => {
                         tracing::info!(client = %peer, "no TLS with this client: {error}");
                     }
@@ -83,7 +87,8 @@ fn admit(
             });
         }
         (Some(seat), None) => {
-            let session = connection::run(stream, peer, Arc::clone(context), stop.clone());
+            let context = Arc::clone(context);
+            let session = connection::run(stream, peer, Beneath::Plain, context, stop.clone());
             tasks.spawn(async move {
                 session.await;
                 drop(seat);
@@ -91,17 +96,17 @@ fn admit(
         }
         // One that expects TLS would not understand the words.
         (None, Some(_)) => {
-            let most = context.limits.max_clients;
+            let most = context.settings().limits.max_clients;
             tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
         }
         (None, None) => {
-            let most = context.limits.max_clients;
+            let most = context.settings().limits.max_clients;
             tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
             let mut stream = stream;
             let stop = stop.clone();
             tasks.spawn(async move {
                 let farewell = async {
-                    stream.write_all(reply::TOO_MANY.as_bytes()).await?;
+                    stream.write_all(reply::TOO_MANY.text().as_bytes()).await?;
                     connection::linger(&mut stream).await
                 };
                 tokio::select! {
@@ -138,5 +143,5 @@ pub async fn serve_stream<S>(
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    connection::run(stream, peer, context, stop).await;
+    connection::run(stream, peer, Beneath::Plain, context, stop).await;
 }

@@ -55,6 +55,13 @@ impl LineReader {
         self.room().extend_from_slice(bytes);
     }
 
+    /// Everything that was not read as lines yet.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.start);
+        *self = Self::default();
+        rest
+    }
+
     /// The next whole line of at most `cap` bytes.
     pub fn next_line(&mut self, cap: usize) -> Option<Line<'_>> {
         let Some(end) = memchr::memchr(b'\n', &self.buffer[self.scanned..]) else {

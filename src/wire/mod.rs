@@ -1,5 +1,6 @@
 //! Wire formats: bytes and values in, values and bytes out. No sockets, no clock.
 
+pub mod binary;
 pub mod line;
 pub mod link;
 pub mod payload;

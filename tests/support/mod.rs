@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub(crate) mod bench;
+pub(crate) mod binary;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod dialogue;

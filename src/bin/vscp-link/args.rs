@@ -216,6 +216,12 @@ pub(crate) struct LoginArgs {
     /// With TLS: trust whoever answers
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// A file with the key of the binary mode: hexadecimal, for you alone to read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The cipher of the binary mode
+    #[arg(long, default_value = "aes256", value_parser = ["aes128", "aes192", "aes256"], requires = "key_file")]
+    pub(crate) cipher: String,
     /// Seconds to wait for the connection, and for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,

@@ -10,7 +10,10 @@ use thiserror::Error;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use vscpl2drv_link::wire::binary::Cipher;
+
 use crate::failure::printable;
+use crate::frames::{FrameError, Frames};
 use crate::login::Address;
 
 /// Bytes of a line; the longest event has about 2700.
@@ -48,6 +51,9 @@ pub(crate) enum ClientError {
     /// What was to be sent would be two commands.
     #[error("a command cannot have a line break in it")]
     LineBreak,
+    /// The binary mode failed.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
     /// The connection failed.
     #[error("the connection failed")]
     Io(#[from] io::Error),
@@ -68,6 +74,8 @@ pub(crate) struct Reply {
 pub(crate) struct Client {
     stream: Stream,
     input: Lines,
+    /// In the binary mode.
+    frames: Option<Frames>,
     timeout: Duration,
 }
 
@@ -137,6 +145,7 @@ impl Client {
         let mut client = Self {
             stream,
             input: Lines::default(),
+            frames: None,
             timeout,
         };
         let greeting = client.reply()?;
@@ -144,6 +153,16 @@ impl Client {
             return Err(ClientError::Unwelcome(greeting.status));
         }
         Ok(client)
+    }
+
+    /// Goes on in frames.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] where the server does not offer it.
+    pub(crate) fn go_binary(&mut self, cipher: Cipher) -> Result<(), ClientError> {
+        self.demand("BINARY", &["BINARY"])?;
+        self.frames = Some(Frames::new(cipher));
+        Ok(())
     }
 
     /// Logs in.
@@ -167,6 +186,19 @@ impl Client {
     pub(crate) fn command(&mut self, words: &[&str]) -> Result<Reply, ClientError> {
         if words.iter().any(|word| word.contains(['\r', '\n'])) {
             return Err(ClientError::LineBreak);
+        }
+        if let Some(frames) = &mut self.frames {
+            return match frames.command(words)? {
+                Some(frame) => {
+                    self.stream.write_all(&frame)?;
+                    self.reply()
+                }
+                None => Ok(Reply {
+                    ok: true,
+                    status: String::new(),
+                    lines: Vec::new(),
+                }),
+            };
         }
         let line = zeroize::Zeroizing::new(words.join(" ") + "\r\n");
         self.stream.write_all(line.as_bytes())?;
@@ -221,6 +253,20 @@ impl Client {
         self.line(Instant::now() + patience, patience)
     }
 
+    fn take(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        match &mut self.frames {
+            None => self.input.push(bytes),
+            Some(frames) => {
+                let (lines, answers) = frames.take(bytes)?;
+                self.input.push(&lines);
+                if !answers.is_empty() {
+                    self.stream.write_all(&answers)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn line(&mut self, deadline: Instant, patience: Duration) -> Result<String, ClientError> {
         loop {
             if let Some(line) = self.input.next()? {
@@ -234,7 +280,7 @@ impl Client {
             let mut chunk = [0; 4096];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(ClientError::Closed),
-                Ok(count) => self.input.push(&chunk[..count]),
+                Ok(count) => self.take(&chunk[..count])?,
                 Err(error) => match error.kind() {
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

@@ -11,11 +11,13 @@ use tokio_rustls::rustls::ClientConfig;
 use vscpl2drv_link::config::model::{LINK_PORT, TlsClient, TlsVersions};
 use vscpl2drv_link::error::with_causes;
 use vscpl2drv_link::net::tls::client;
+use vscpl2drv_link::wire::binary::Cipher;
 use zeroize::Zeroizing;
 
 use crate::args::LoginArgs;
 use crate::client::{Client, ClientError};
 use crate::failure::Failure;
+use crate::frames;
 
 /// Holds the password where the command line does not.
 const PASSWORD_VARIABLE: &str = "VSCP_LINK_PASSWORD";
@@ -107,6 +109,7 @@ pub(crate) struct Login {
     password: Zeroizing<String>,
     timeout: Duration,
     tls: Option<Arc<ClientConfig>>,
+    cipher: Option<Cipher>,
 }
 
 impl Login {
@@ -121,6 +124,7 @@ impl Login {
             password: password(args)?,
             timeout: Duration::from_secs(args.timeout),
             tls: tls(args)?,
+            cipher: frames::cipher(args)?,
         })
     }
 
@@ -135,6 +139,9 @@ impl Login {
     /// Where the server is not there, is none, or says no.
     pub(crate) fn open(&self) -> Result<Client, ClientError> {
         let mut client = Client::connect(&self.address, self.tls.as_ref(), self.timeout)?;
+        if let Some(cipher) = &self.cipher {
+            client.go_binary(cipher.clone())?;
+        }
         client.login(&self.user, &self.password)?;
         Ok(client)
     }

@@ -6,6 +6,7 @@
 //! | [`run`], [`check`], [`send`], [`monitor`], [`broker`] | the subcommands |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
 //! | [`client`] | the link protocol from the client's side |
+//! | [`frames`] | its binary mode |
 //! | [`login`] | where the server is, who logs in |
 //! | [`render`] | an event as a line for people, or as JSON |
 //! | [`failure`] | what ends the program, and with which code |
@@ -27,6 +28,7 @@ mod check;
 mod client;
 mod daemon;
 mod failure;
+mod frames;
 mod host;
 mod login;
 mod monitor;

@@ -109,6 +109,7 @@ fn is_loss(error: &ClientError) -> bool {
         ClientError::Closed
             | ClientError::Silent(_)
             | ClientError::Io(_)
+            | ClientError::Frame(_)
             | ClientError::Connect(..)
             | ClientError::Lookup(..)
             | ClientError::Unwelcome(_)

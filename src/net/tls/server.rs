@@ -16,6 +16,8 @@ use tokio_rustls::rustls::{
     SignatureScheme,
 };
 use tokio_rustls::server::TlsStream;
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 use super::{TlsCause, TlsError, certificates, folder, private_key, provider, versions};
 use crate::config::model::TlsServer;
@@ -71,6 +73,16 @@ impl Acceptor {
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
     }
 
+    /// The common name of the client's certificate, where it is to log in.
+    #[must_use]
+    pub fn user_of<S>(&self, stream: &TlsStream<S>) -> Option<String> {
+        if !self.config.user_from_certificate {
+            return None;
+        }
+        let certificates = stream.get_ref().1.peer_certificates()?;
+        common_name(certificates.first()?)
+    }
+
     /// New files count for whoever comes from now on; broken ones leave the old in place.
     fn current(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -93,6 +105,12 @@ impl Acceptor {
         }
         Arc::clone(&current.made)
     }
+}
+
+fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let name = certificate.tbs_certificate().subject().common_name().ok()?;
+    Some(name?.value().into_owned())
 }
 
 fn files(config: &TlsServer) -> impl Iterator<Item = &PathBuf> {

@@ -41,6 +41,8 @@ pub enum Command {
 pub struct Entry {
     /// The command.
     pub command: Command,
+    /// Its number in the binary mode (VSCP specification, "VSCP general binary protocol").
+    pub code: Option<u16>,
     /// Its names, the short one first, upper case.
     pub names: &'static [&'static str],
     /// The privilege it asks for, 0 to 15; 0 needs no login.
@@ -58,6 +60,7 @@ pub struct Entry {
 pub const COMMANDS: &[Entry] = &[
     entry(
         Command::Noop,
+        Some(0),
         &["NOOP"],
         0,
         None,
@@ -66,6 +69,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Help,
+        None,
         &["HELP"],
         0,
         None,
@@ -74,6 +78,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Quit,
+        Some(1),
         &["QUIT", "EXIT"],
         0,
         None,
@@ -82,6 +87,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::User,
+        Some(2),
         &["USER"],
         0,
         None,
@@ -90,6 +96,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Pass,
+        Some(3),
         &["PASS"],
         0,
         None,
@@ -98,6 +105,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Challenge,
+        Some(4),
         &["CHALLENGE"],
         0,
         None,
@@ -106,6 +114,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Send,
+        Some(5),
         &["SEND"],
         4,
         Some(Rights::SEND_EVENT),
@@ -115,6 +124,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Retrieve,
+        Some(6),
         &["RETR", "RETRIEVE"],
         2,
         Some(Rights::RCV_EVENT),
@@ -123,6 +133,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::ReceiveLoop,
+        Some(7),
         &["RCVLOOP", "RECEIVELOOP"],
         2,
         Some(Rights::RCV_EVENT),
@@ -131,6 +142,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::QuitLoop,
+        Some(8),
         &["QUITLOOP", "CLOSELOOP"],
         2,
         None,
@@ -139,6 +151,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::CheckData,
+        Some(9),
         &["CDTA", "CHKDATA", "CHECKDATA"],
         1,
         None,
@@ -147,6 +160,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Clear,
+        Some(10),
         &["CLRA", "CLRALL", "CLEARALL"],
         1,
         None,
@@ -155,6 +169,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Stat,
+        Some(11),
         &["STAT"],
         1,
         None,
@@ -164,6 +179,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Info,
+        Some(12),
         &["INFO"],
         1,
         None,
@@ -173,6 +189,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::ChannelId,
+        Some(13),
         &["CHID", "GETCHID"],
         1,
         None,
@@ -181,6 +198,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::SetGuid,
+        Some(14),
         &["SGID", "SETGUID"],
         6,
         Some(Rights::SETGUID),
@@ -189,6 +207,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::GetGuid,
+        Some(15),
         &["GGID", "GETGUID"],
         1,
         None,
@@ -197,6 +216,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Version,
+        Some(16),
         &["VERS", "VERSION"],
         0,
         None,
@@ -205,6 +225,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::SetFilter,
+        Some(17),
         &["SFLT", "SETFILTER"],
         6,
         Some(Rights::SETFILTER),
@@ -213,6 +234,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::SetMask,
+        Some(18),
         &["SMSK", "SETMASK"],
         6,
         Some(Rights::SETFILTER),
@@ -221,6 +243,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::WhatCanYouDo,
+        Some(21),
         &["WCYD", "WHATCANYOUDO"],
         0,
         None,
@@ -229,6 +252,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Interface,
+        Some(19),
         &["INTERFACE", "CLIENT"],
         15,
         Some(Rights::INTERFACE),
@@ -237,6 +261,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Test,
+        Some(20),
         &["TEST"],
         15,
         Some(Rights::TEST),
@@ -245,6 +270,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Shutdown,
+        Some(22),
         &["SHUTDOWN"],
         15,
         Some(Rights::SHUTDOWN),
@@ -253,6 +279,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Restart,
+        Some(23),
         &["RESTART"],
         15,
         Some(Rights::RESTART),
@@ -261,11 +288,12 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Binary,
+        None,
         &["BINARY"],
         0,
         None,
         "",
-        "Asks for the binary mode, which this server does not offer.",
+        "Goes on in the binary mode, where this server offers it: frames with AES.",
     ),
 ];
 
@@ -275,6 +303,7 @@ pub const REPEAT_HELP: &str = "A line of + repeats the last command, +n the one 
 
 const fn entry(
     command: Command,
+    code: Option<u16>,
     names: &'static [&'static str],
     privilege: u8,
     right: Option<Rights>,
@@ -283,6 +312,7 @@ const fn entry(
 ) -> Entry {
     Entry {
         command,
+        code,
         names,
         privilege,
         right,
@@ -312,6 +342,18 @@ pub fn find(name: &str) -> Option<&'static Entry> {
             .iter()
             .any(|known| known.eq_ignore_ascii_case(name))
     })
+}
+
+/// The row of a number in the binary mode.
+#[must_use]
+pub fn find_code(code: u16) -> Option<&'static Entry> {
+    COMMANDS.iter().find(|entry| entry.code == Some(code))
+}
+
+/// The row of SEND, which an event in a frame of its own is too.
+#[must_use]
+pub fn of_event() -> &'static Entry {
+    &COMMANDS[SEND]
 }
 
 const SEND: usize = {

@@ -4,12 +4,15 @@
 //! |---|---|
 //! | [`command`] | the table of commands: names, access, help; a line to its command |
 //! | [`reply`] | every text that the server says |
+//! | [`answer`] | what commands are answered with, as text or as a frame |
 //! | [`session`] | one client's dialogue: a line in, a reply or a [`Request`] out |
 //! | [`history`] | what `+` repeats |
 
+pub mod answer;
 pub mod command;
 pub mod history;
 pub mod reply;
 pub mod session;
 
-pub use session::{Identity, Request, Session};
+pub use answer::{Answer, Statistics};
+pub use session::{Identity, Request, Session, Terms, Which};

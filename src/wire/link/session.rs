@@ -1,5 +1,7 @@
-//! One client's dialogue. A line goes in; a reply comes out, or a [`Request`] for what only the
-//! rest of the driver can do.
+//! One client's dialogue. A line or a frame goes in; a reply comes out, or a [`Request`] for what
+//! only the rest of the driver can do.
+
+mod binary;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,13 +9,16 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use self::binary::Asked;
+use super::answer::Answer;
 use super::command::{self, COMMANDS, Command, Entry};
 use super::history::History;
-use super::reply;
+use super::reply::{self, Status};
 use crate::auth::{Refusal, User};
 use crate::error::with_causes;
 use crate::event::text::{self, Defaults};
 use crate::event::{Event, Filter, FilterPair, Guid};
+use crate::wire::binary::Cipher;
 use crate::wire::line::{self, Line};
 
 /// Bytes of a line before the login.
@@ -29,10 +34,10 @@ const MOST_NAME: usize = 256;
 pub enum Request {
     /// Check a login, answer, and close when it is wrong.
     Login {
-        /// User name.
-        user: String,
-        /// Password.
-        password: Zeroizing<String>,
+        /// User names: the first is meant, another where a frame can be read in two ways.
+        users: Vec<String>,
+        /// Passwords, alike.
+        passwords: Vec<Zeroizing<String>>,
     },
     /// Answer with a random session id.
     Challenge,
@@ -56,8 +61,8 @@ pub enum Request {
     Capabilities,
     /// Print the channels, and answer.
     Interfaces,
-    /// End the channel with this GUID, and answer.
-    CloseInterface(Guid),
+    /// End this channel, and answer.
+    CloseInterface(Which),
     /// Test the driver, and answer.
     Test,
     /// Stop serving, and answer.
@@ -68,6 +73,26 @@ pub enum Request {
     Mistake(String),
     /// Write what is to be written, and close (answered).
     Close,
+}
+
+/// A channel among all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// By its GUID.
+    Guid(Guid),
+    /// By its place in the list of channels.
+    Index(usize),
+}
+
+/// What all sessions of a server have in common.
+#[derive(Debug, Default)]
+pub struct Terms {
+    /// The events of `SEND $name`.
+    pub variables: BTreeMap<String, String>,
+    /// The cipher of the binary mode; without one it is not offered.
+    pub cipher: Option<Cipher>,
+    /// In clear text nobody logs in (`require-encryption`).
+    pub encrypted_only: bool,
 }
 
 /// Who is logged in, and the channel that this made.
@@ -84,25 +109,62 @@ pub struct Identity {
 /// The state of one client's dialogue.
 #[derive(Debug)]
 pub struct Session {
-    variables: Arc<BTreeMap<String, String>>,
-    name: Option<String>,
+    terms: Arc<Terms>,
+    /// What is beneath encrypts already.
+    secure: bool,
+    /// In the binary mode: what is being answered.
+    asked: Option<Asked>,
+    names: Vec<String>,
     identity: Option<Identity>,
     filter: FilterPair,
     looping: bool,
     history: History,
+    broken: bool,
+    refused: Option<(&'static str, Status)>,
 }
 
 impl Session {
-    /// A session that nobody has logged in to. `variables` are the events of `SEND $name`.
+    /// A session that nobody has logged in to. `secure` is one over TLS.
     #[must_use]
-    pub fn new(variables: Arc<BTreeMap<String, String>>) -> Self {
+    pub fn new(terms: Arc<Terms>, secure: bool) -> Self {
         Self {
-            variables,
-            name: None,
+            terms,
+            secure,
+            asked: None,
+            names: Vec::new(),
             identity: None,
             filter: FilterPair::default(),
             looping: false,
             history: History::default(),
+            broken: false,
+            refused: None,
+        }
+    }
+
+    /// The cipher, in the binary mode: what comes next is a frame.
+    #[must_use]
+    pub fn binary(&self) -> Option<&Cipher> {
+        self.asked.and(self.terms.cipher.as_ref())
+    }
+
+    /// True where an answer could not be written, and the session cannot go on.
+    #[must_use]
+    pub fn broken(&self) -> bool {
+        self.broken
+    }
+
+    /// The command that the last line or frame asked for and that this client may not use, and
+    /// what it was told.
+    pub fn take_refused(&mut self) -> Option<(&'static str, Status)> {
+        self.refused.take()
+    }
+
+    /// Appends an answer to what was asked last.
+    pub fn say(&mut self, answer: impl Into<Answer>, out: &mut Vec<u8>) {
+        let answer = answer.into();
+        match self.asked {
+            None => answer.write_text(out),
+            Some(asked) => self.say_frame(asked, &answer, out),
         }
     }
 
@@ -134,6 +196,13 @@ impl Session {
         self.identity = Some(identity);
     }
 
+    /// Whoever is logged in has other rights from now on.
+    pub fn set_user(&mut self, user: Arc<User>) {
+        if let Some(identity) = &mut self.identity {
+            identity.user = user;
+        }
+    }
+
     /// Takes one line. Appends the reply to `out`, or returns what has to be done first.
     /// `now` is nanoseconds since 1970.
     pub fn handle(&mut self, line: Line<'_>, now: u64, out: &mut Vec<u8>) -> Option<Request> {
@@ -142,7 +211,7 @@ impl Session {
             Line::TooLong => None,
         };
         let Some(text) = text else {
-            say(out, reply::PARAMETER);
+            self.say(reply::PARAMETER, out);
             return None;
         };
         match &*text {
@@ -163,7 +232,7 @@ impl Session {
             for (back, line) in self.history.iter().enumerate() {
                 say(out, &format!("{back} - {}\r\n", harmless(line)));
             }
-            say(out, reply::SUCCESS);
+            self.say(reply::SUCCESS, out);
             return None;
         }
         let back = match text[1..].trim() {
@@ -174,7 +243,7 @@ impl Session {
             .and_then(|back| self.history.get(back))
             .map(str::to_owned)
         else {
-            say(out, reply::PARAMETER);
+            self.say(reply::PARAMETER, out);
             return None;
         };
         say(out, &format!("{}\r\n", harmless(&line)));
@@ -188,70 +257,100 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Option<Request> {
         let Some((entry, arguments)) = found else {
-            say(out, reply::UNKNOWN);
+            self.say(reply::UNKNOWN, out);
             return None;
         };
         if let Err(refusal) = self.admit(entry) {
-            say(out, refusal);
+            self.say(refusal, out);
             return None;
         }
         match entry.command {
-            Command::Noop => say(out, reply::SUCCESS),
-            Command::Help => help(arguments, out),
-            Command::Version => {
-                say(out, &reply::version());
-                say(out, "\r\n");
-                say(out, reply::SUCCESS);
+            Command::Help => {
+                help(arguments, out);
+                self.say(reply::SUCCESS, out);
+                None
             }
-            Command::Binary => say(out, reply::NO_BINARY),
-            Command::User => self.user(arguments, out),
-            Command::Pass => return self.pass(arguments, out),
-            Command::Quit => {
-                say(out, reply::CLOSED);
+            Command::Binary if self.terms.cipher.is_none() => {
+                self.say(reply::NO_BINARY, out);
+                None
+            }
+            Command::Binary => {
+                self.say(reply::BINARY, out);
+                self.asked = Some(Asked::Command {
+                    code: 0,
+                    part: None,
+                });
+                None
+            }
+            Command::User => {
+                self.user(arguments, None, out);
+                None
+            }
+            Command::Pass => self.pass(arguments, None, out),
+            Command::Send => self.send(arguments, now, out),
+            Command::Retrieve => self.retrieve(arguments, out),
+            Command::SetGuid => self.set_guid(arguments, out),
+            Command::SetFilter => self.set_filter(arguments, out, |pair| &mut pair.filter),
+            Command::SetMask => self.set_filter(arguments, out, |pair| &mut pair.mask),
+            Command::Interface => self.interface(arguments, out),
+            command => self.simple(command, out),
+        }
+    }
+
+    /// The commands without arguments, the same in both modes.
+    fn simple(&mut self, command: Command, out: &mut Vec<u8>) -> Option<Request> {
+        let answer: Answer = match (command, &self.identity) {
+            (Command::Challenge, _) => return Some(Request::Challenge),
+            (Command::CheckData, _) => return Some(Request::Count),
+            (Command::Stat, _) => return Some(Request::Stat),
+            (Command::Info, _) => return Some(Request::Info),
+            (Command::WhatCanYouDo, _) => return Some(Request::Capabilities),
+            (Command::Test, _) => return Some(Request::Test),
+            (Command::Shutdown, _) => return Some(Request::Shutdown),
+            (Command::Restart, _) => return Some(Request::Restart),
+            (Command::Quit, _) => {
+                self.say(reply::CLOSED, out);
                 return Some(Request::Close);
             }
-            Command::Send => return self.send(arguments, now, out),
-            Command::Retrieve => return self.retrieve(arguments, out),
-            Command::ReceiveLoop => {
-                self.looping = true;
-                say(out, reply::LOOP_ENTERED);
-            }
-            Command::QuitLoop => {
-                self.looping = false;
-                say(out, reply::LOOP_LEFT);
-            }
-            Command::Clear => {
-                say(out, reply::CLEARED);
+            (Command::Clear, _) => {
+                self.say(reply::CLEARED, out);
                 return Some(Request::Clear);
             }
-            Command::GetGuid => {
-                if let Some(identity) = &self.identity {
-                    say(out, &format!("{}\r\n{}", identity.guid, reply::SUCCESS));
-                }
+            (Command::ReceiveLoop, _) => {
+                self.looping = true;
+                reply::LOOP_ENTERED.into()
             }
-            Command::ChannelId => {
-                if let Some(identity) = &self.identity {
-                    say(out, &format!("{}\r\n{}", identity.channel, reply::SUCCESS));
-                }
+            (Command::QuitLoop, _) => {
+                self.looping = false;
+                reply::LOOP_LEFT.into()
             }
-            Command::SetGuid => return self.set_guid(arguments, out),
-            Command::SetFilter => return self.set_filter(arguments, out, |pair| &mut pair.filter),
-            Command::SetMask => return self.set_filter(arguments, out, |pair| &mut pair.mask),
-            Command::Interface => return self.interface(arguments, out),
-            Command::Challenge => return Some(Request::Challenge),
-            Command::CheckData => return Some(Request::Count),
-            Command::Stat => return Some(Request::Stat),
-            Command::Info => return Some(Request::Info),
-            Command::WhatCanYouDo => return Some(Request::Capabilities),
-            Command::Test => return Some(Request::Test),
-            Command::Shutdown => return Some(Request::Shutdown),
-            Command::Restart => return Some(Request::Restart),
-        }
+            (Command::GetGuid, Some(identity)) => Answer::Guid(identity.guid),
+            (Command::ChannelId, Some(identity)) => Answer::Channel(identity.channel),
+            (Command::Version, _) => Answer::Version,
+            (Command::Noop, _) => reply::SUCCESS.into(),
+            // Those with arguments are not asked for here.
+            _ => reply::NOT_SUPPORTED.into(),
+        };
+        self.say(answer, out);
         None
     }
 
+    /// Whether the client may use a command; takes note where not.
+    fn admit(&mut self, entry: &'static Entry) -> Result<(), Status> {
+        let verdict = self.may_use(entry);
+        if let Err(status) = verdict {
+            self.refused = Some((entry.names[0], status));
+        }
+        verdict
+    }
+
     /// Every rule about who may use a command.
-    fn admit(&self, entry: &Entry) -> Result<(), &'static str> {
+    fn may_use(&self, entry: &Entry) -> Result<(), Status> {
+        let in_the_clear = self.asked.is_none() && !self.secure;
+        let tells_secrets = matches!(entry.command, Command::User | Command::Pass);
+        if in_the_clear && self.terms.encrypted_only && (entry.privilege > 0 || tells_secrets) {
+            return Err(reply::NEED_ENCRYPTION);
+        }
         if entry.privilege == 0 {
             return Ok(());
         }
@@ -270,86 +369,90 @@ impl Session {
         Ok(())
     }
 
-    fn user(&mut self, name: &str, out: &mut Vec<u8>) {
+    fn user(&mut self, name: &str, or: Option<&str>, out: &mut Vec<u8>) {
         if self.identity.is_some() {
-            return say(out, reply::SUCCESS);
+            return self.say(reply::SUCCESS, out);
         }
         if name.is_empty() || name.len() > MOST_NAME {
-            return say(out, reply::PARAMETER);
+            return self.say(reply::PARAMETER, out);
         }
-        self.name = Some(name.to_owned());
-        say(out, reply::USER_OK);
+        let names = std::iter::once(name).chain(or);
+        self.names = names.map(str::to_owned).collect();
+        self.say(reply::USER_OK, out);
     }
 
-    fn pass(&mut self, password: &str, out: &mut Vec<u8>) -> Option<Request> {
+    fn pass(&mut self, password: &str, or: Option<&str>, out: &mut Vec<u8>) -> Option<Request> {
         if self.identity.is_some() {
-            say(out, reply::SUCCESS);
+            self.say(reply::SUCCESS, out);
             return None;
         }
-        let Some(user) = self.name.take() else {
-            say(out, reply::NEED_USER);
+        let users = std::mem::take(&mut self.names);
+        if users.is_empty() {
+            self.say(reply::NEED_USER, out);
             return None;
-        };
+        }
         if password.is_empty() || password.len() > MOST_NAME {
-            say(out, reply::PARAMETER);
+            self.say(reply::PARAMETER, out);
             return Some(Request::Close);
         }
+        let passwords = std::iter::once(password).chain(or);
         Some(Request::Login {
-            user,
-            password: Zeroizing::new(password.to_owned()),
+            users,
+            passwords: passwords
+                .map(|password| Zeroizing::new(password.to_owned()))
+                .collect(),
         })
     }
 
-    fn send(&self, arguments: &str, now: u64, out: &mut Vec<u8>) -> Option<Request> {
-        let Identity {
-            user,
-            channel,
-            guid,
-        } = self.identity.as_ref()?;
+    fn send(&mut self, arguments: &str, now: u64, out: &mut Vec<u8>) -> Option<Request> {
+        let identity = self.identity.as_ref()?;
         let line = match arguments.strip_prefix('$') {
             None => arguments,
-            Some(name) => match self.variables.get(name.trim()) {
+            Some(name) => match self.terms.variables.get(name.trim()) {
                 Some(line) => line,
                 None => {
-                    say(out, reply::NO_VARIABLE);
+                    self.say(reply::NO_VARIABLE, out);
                     return Some(Request::Mistake("no such variable".to_owned()));
                 }
             },
         };
         let defaults = Defaults {
             now,
-            obid: u32::from(*channel),
-            guid: *guid,
+            obid: u32::from(identity.channel),
+            guid: identity.guid,
         };
-        let mut event = match text::parse(line, &defaults) {
-            Ok(event) => event,
+        match text::parse(line, &defaults) {
+            Ok(event) => self.pass_on(event, out),
             Err(error) => {
-                say(out, reply::PARAMETER);
-                return Some(Request::Mistake(with_causes(&error)));
+                self.say(reply::PARAMETER, out);
+                Some(Request::Mistake(with_causes(&error)))
             }
-        };
-        match user.may_send(&event) {
+        }
+    }
+
+    /// An event that the user may send, with the priority that the user may send it with.
+    fn pass_on(&mut self, mut event: Event, out: &mut Vec<u8>) -> Option<Request> {
+        match self.identity.as_ref()?.user.may_send(&event) {
             Ok(priority) => {
                 event.head = event.head.with_priority(priority);
                 Some(Request::Submit(event))
             }
             Err(refusal) => {
-                say(
-                    out,
-                    match refusal {
-                        Refusal::NotListed => reply::EVENT_REFUSED,
-                        _ => reply::NO_RIGHT,
-                    },
-                );
+                let status = match refusal {
+                    Refusal::NotListed => reply::EVENT_REFUSED,
+                    _ => reply::NO_RIGHT,
+                };
+                self.refused = Some((command::of_event().names[0], status));
+                self.say(status, out);
                 Some(Request::Mistake(refusal.to_string()))
             }
         }
     }
 
-    fn retrieve(&self, arguments: &str, out: &mut Vec<u8>) -> Option<Request> {
+    fn retrieve(&mut self, arguments: &str, out: &mut Vec<u8>) -> Option<Request> {
         if self.looping {
             // All events are on their way already.
-            say(out, reply::SUCCESS);
+            self.say(reply::SUCCESS, out);
             return None;
         }
         match arguments {
@@ -360,7 +463,7 @@ impl Session {
                     usize::try_from(count).unwrap_or(usize::MAX),
                 ))),
                 Err(error) => {
-                    say(out, reply::PARAMETER);
+                    self.say(reply::PARAMETER, out);
                     Some(Request::Mistake(error.to_string()))
                 }
             },
@@ -368,7 +471,6 @@ impl Session {
     }
 
     fn set_guid(&mut self, arguments: &str, out: &mut Vec<u8>) -> Option<Request> {
-        let identity = self.identity.as_mut()?;
         // An empty argument has always meant all zeros.
         let guid = if arguments.is_empty() {
             Ok(Guid::ZERO)
@@ -376,16 +478,18 @@ impl Session {
             arguments.parse()
         };
         match guid {
-            Ok(guid) => {
-                identity.guid = guid;
-                say(out, reply::SUCCESS);
-                Some(Request::SetGuid(guid))
-            }
+            Ok(guid) => self.take_guid(guid, out),
             Err(error) => {
-                say(out, reply::PARAMETER);
+                self.say(reply::PARAMETER, out);
                 Some(Request::Mistake(error.to_string()))
             }
         }
+    }
+
+    fn take_guid(&mut self, guid: Guid, out: &mut Vec<u8>) -> Option<Request> {
+        self.identity.as_mut()?.guid = guid;
+        self.say(reply::SUCCESS, out);
+        Some(Request::SetGuid(guid))
     }
 
     fn set_filter(
@@ -396,18 +500,24 @@ impl Session {
     ) -> Option<Request> {
         match Filter::whole(arguments) {
             Ok(filter) => {
-                *half(&mut self.filter) = filter;
-                say(out, reply::SUCCESS);
-                Some(Request::SetFilter(self.filter))
+                let mut pair = self.filter;
+                *half(&mut pair) = filter;
+                self.take_filter(pair, out)
             }
             Err(error) => {
-                say(out, reply::PARAMETER);
+                self.say(reply::PARAMETER, out);
                 Some(Request::Mistake(with_causes(&error)))
             }
         }
     }
 
-    fn interface(&self, arguments: &str, out: &mut Vec<u8>) -> Option<Request> {
+    fn take_filter(&mut self, pair: FilterPair, out: &mut Vec<u8>) -> Option<Request> {
+        self.filter = pair;
+        self.say(reply::SUCCESS, out);
+        Some(Request::SetFilter(pair))
+    }
+
+    fn interface(&mut self, arguments: &str, out: &mut Vec<u8>) -> Option<Request> {
         let mut words = arguments.splitn(2, [' ', '\t']);
         if !words
             .next()
@@ -417,9 +527,9 @@ impl Session {
             return Some(Request::Interfaces);
         }
         match words.next().unwrap_or_default().trim().parse() {
-            Ok(guid) => Some(Request::CloseInterface(guid)),
+            Ok(guid) => Some(Request::CloseInterface(Which::Guid(guid))),
             Err(error) => {
-                say(out, reply::PARAMETER);
+                self.say(reply::PARAMETER, out);
                 Some(Request::Mistake(error.to_string()))
             }
         }
@@ -455,7 +565,6 @@ fn help(topic: &str, out: &mut Vec<u8>) {
         );
     }
     say(out, &text.replace("+OK", "OK"));
-    say(out, reply::SUCCESS);
 }
 
 /// A line of the client's, printed back: clients must not take it for a status line.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn ask(line: &str) -> String {
-    let mut session = Session::new(Arc::default());
+    let mut session = Session::new(Arc::default(), false);
     let mut out = Vec::new();
     assert!(
         session
@@ -22,7 +22,10 @@ fn every_command_has_its_help_under_each_of_its_names() {
                 text.starts_with(&format!("{}\r\n", usage.trim_end())),
                 "{text}"
             );
-            assert!(text.ends_with(&format!("\r\n{}", reply::SUCCESS)), "{text}");
+            assert!(
+                text.ends_with(&format!("\r\n{}", reply::SUCCESS.text())),
+                "{text}"
+            );
             assert!(all.contains(name), "{name}");
         }
     }
@@ -41,9 +44,9 @@ fn every_command_has_its_help_under_each_of_its_names() {
 fn no_command_is_known_by_a_part_of_its_name() {
     for entry in COMMANDS {
         for name in entry.names {
-            assert_eq!(ask(&format!("{name}x")), reply::UNKNOWN);
+            assert_eq!(ask(&format!("{name}x")), reply::UNKNOWN.text());
             if command::find(&name[..name.len() - 1]).is_none() {
-                assert_eq!(ask(&name[..name.len() - 1]), reply::UNKNOWN);
+                assert_eq!(ask(&name[..name.len() - 1]), reply::UNKNOWN.text());
             }
         }
     }
@@ -55,7 +58,7 @@ proptest::proptest! {
         lines in proptest::collection::vec(
             proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60), 1..20),
     ) {
-        let mut session = Session::new(Arc::default());
+        let mut session = Session::new(Arc::default(), false);
         for line in lines {
             let mut out = Vec::new();
             let request = session.handle(Line::Text(&line), 1, &mut out);

@@ -1,0 +1,151 @@
+//! The key file of the binary mode.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::wire::binary::{Cipher, Strength};
+
+/// Bytes of a key file that are looked at: a multiple of what any cipher needs.
+const MOST: u64 = 64 * 1024;
+
+/// The key that every VSCP daemon was once shipped with, and that the C++ drivers fall back to.
+/// The world knows it.
+const WELL_KNOWN: [u8; 32] = [
+    0x2D, 0xBB, 0x07, 0x9A, 0x38, 0x98, 0x5A, 0xF0, 0x0E, 0xBE, 0xEF, 0xE2, 0x2F, 0x9F, 0xFA, 0x0E,
+    0x7F, 0x72, 0xDF, 0x06, 0xEB, 0xE4, 0x45, 0x63, 0xED, 0xF4, 0xA1, 0x07, 0x3C, 0xAB, 0xC7, 0xD4,
+];
+
+/// Why a key file is not usable. It holds nothing of the key.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// It cannot be read.
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+    /// Others can read it.
+    #[error("others can read it (mode {0:04o}): chmod 600 it, and make a new key")]
+    Readable(u32),
+    /// Not hexadecimal.
+    #[error("byte {0} of it is no hexadecimal digit")]
+    Digit(usize),
+    /// Too short.
+    #[error("it has {found} hexadecimal digits, {} needs {needed}", .cipher.name())]
+    Short {
+        /// Digits in the file.
+        found: usize,
+        /// Digits that the cipher needs.
+        needed: usize,
+        /// The cipher.
+        cipher: Strength,
+    },
+    /// Everybody has it.
+    #[error("it holds the key that is in every VSCP distribution, which is no secret")]
+    WellKnown,
+}
+
+/// Reads the first digits of a key file: hexadecimal, with any white space between them.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn load(path: &Path, strength: Strength) -> Result<Cipher, KeyError> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Readable(mode));
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(MOST as usize));
+    file.take(MOST).read_to_end(&mut text)?;
+    parse(&text, strength)
+}
+
+fn parse(text: &[u8], strength: Strength) -> Result<Cipher, KeyError> {
+    let needed = 2 * strength.key_len();
+    let mut key = Zeroizing::new([0_u8; 32]);
+    let mut found = 0;
+    for (at, byte) in text.iter().enumerate() {
+        if byte.is_ascii_whitespace() {
+            continue;
+        }
+        let digit = char::from(*byte)
+            .to_digit(16)
+            .ok_or(KeyError::Digit(at + 1))?;
+        if let Some(place) = key.get_mut(found / 2) {
+            *place = *place << 4 | digit as u8;
+        }
+        found += 1;
+        if found == needed {
+            break;
+        }
+    }
+    let cipher = Cipher::new(strength, &key[..]).filter(|_| found == needed);
+    let short = KeyError::Short {
+        found,
+        needed,
+        cipher: strength,
+    };
+    let cipher = cipher.ok_or(short)?;
+    let length = strength.key_len();
+    if key[..length] == WELL_KNOWN[..length] {
+        return Err(KeyError::WellKnown);
+    }
+    Ok(cipher)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn refusal(text: &str, strength: Strength) -> String {
+        parse(text.as_bytes(), strength).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn keys_that_are_usable() {
+        let long = "00112233445566778899AABBCCDDEEFF".repeat(16);
+        for (strength, text) in [
+            (
+                Strength::Aes128,
+                "00112233445566778899aabbccddeeff\n".to_owned(),
+            ),
+            (Strength::Aes256, long.clone()),
+            (Strength::Aes192, long.replace("88", "\n 88\t")),
+        ] {
+            let cipher = parse(text.as_bytes(), strength).unwrap();
+            assert_eq!(cipher.strength(), strength);
+        }
+    }
+
+    #[test]
+    fn keys_that_are_not() {
+        let short = "00112233445566778899aabbccddeef";
+        assert!(
+            refusal(short, Strength::Aes128).contains("31 hexadecimal digits, aes128 needs 32")
+        );
+        assert!(refusal("0011223344x", Strength::Aes128).contains("byte 11"));
+        assert!(refusal("", Strength::Aes256).contains("0 hexadecimal digits"));
+        let known: String = WELL_KNOWN.iter().map(|b| format!("{b:02x}")).collect();
+        for strength in Strength::ALL {
+            assert!(refusal(&known, strength).contains("no secret"));
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_none() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("key");
+        fs::write(&path, "00112233445566778899aabbccddeeff").unwrap();
+        for (mode, good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(load(&path, Strength::Aes128).is_ok(), good, "{mode:o}");
+        }
+        let gone = load(&place.path().join("gone"), Strength::Aes128);
+        assert!(matches!(gone, Err(KeyError::Io(_))));
+    }
+}

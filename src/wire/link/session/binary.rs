@@ -1,0 +1,295 @@
+//! The same dialogue in frames: what a frame asks for, and the frame that answers it.
+
+use zeroize::Zeroizing;
+
+use super::{MOST_NAME, Request, Session, Which};
+use crate::auth::RandomError;
+use crate::event::text::Defaults;
+use crate::event::{Event, Filter, FilterPair, Guid, frame};
+use crate::wire::binary::code::{EVENT_CONFIRM, SET_FILTER, TEXT};
+use crate::wire::binary::{self, BadFrame, Frame};
+use crate::wire::link::answer::{Answer, InterfacePart};
+use crate::wire::link::command::{self, Command};
+use crate::wire::link::reply::{self, Status};
+
+/// Bytes of a filter or a mask: priority, class, type, GUID.
+const FILTER: usize = 21;
+
+/// What is being answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Command {
+        code: u16,
+        part: Option<InterfacePart>,
+    },
+    Event {
+        head: u16,
+        crc: u16,
+    },
+}
+
+impl Session {
+    /// Takes one frame. Appends the reply to `out`, or returns what has to be done first, as
+    /// [`handle`](Self::handle) does.
+    ///
+    /// # Errors
+    /// [`BadFrame`] for a reply to what was not asked.
+    pub fn handle_frame(
+        &mut self,
+        frame: Frame,
+        now: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Request>, BadFrame> {
+        Ok(match frame {
+            Frame::Event { bytes, head, crc } => {
+                self.asked = Some(Asked::Event { head, crc });
+                if let Err(refusal) = self.admit(command::of_event()) {
+                    self.say(refusal, out);
+                    return Ok(None);
+                }
+                self.submit(&bytes, now, out)
+            }
+            Frame::Command {
+                code,
+                argument,
+                maybe,
+            } => {
+                let part = None;
+                self.asked = Some(Asked::Command { code, part });
+                self.obey(code, argument, maybe, now, out)
+            }
+            // That an event has arrived.
+            Frame::Reply {
+                code: EVENT_CONFIRM,
+                ..
+            } => None,
+            Frame::Reply { .. } => return Err(BadFrame::Type(15)),
+        })
+    }
+
+    fn obey(
+        &mut self,
+        code: u16,
+        mut argument: Vec<u8>,
+        maybe: u8,
+        now: u64,
+        out: &mut Vec<u8>,
+    ) -> Option<Request> {
+        if code == TEXT {
+            self.say(reply::SUCCESS, out);
+            self.asked = None;
+            return None;
+        }
+        let Some(entry) = command::find_code(code) else {
+            self.say(reply::UNKNOWN, out);
+            return None;
+        };
+        if let Err(refusal) = self.admit(entry) {
+            self.say(refusal, out);
+            return None;
+        }
+        if lacks_one(entry.command, &argument, maybe) {
+            argument.push(maybe);
+        }
+        let argument = &argument[..];
+        match entry.command {
+            Command::User | Command::Pass => {
+                let Ok(text) = std::str::from_utf8(argument) else {
+                    self.say(reply::PARAMETER, out);
+                    return None;
+                };
+                self.log_in_by(entry.command, text, maybe, out)
+            }
+            Command::Send => {
+                // The frame of an event without its first byte and its CRC.
+                let kind = argument.first().map_or(0, |high| high & 0x03);
+                let mut bytes = vec![kind << 4];
+                bytes.extend_from_slice(argument);
+                let crc = frame::crc(argument);
+                bytes.extend(crc.to_be_bytes());
+                self.submit(&bytes, now, out)
+            }
+            Command::Retrieve if self.looping => self.refuse(reply::NOT_SUPPORTED, out),
+            Command::Retrieve => match *argument {
+                [] | [0, 0] => Some(Request::Retrieve(Some(1))),
+                [high, low] => {
+                    let count = u16::from_be_bytes([high, low]);
+                    Some(Request::Retrieve(Some(count.into())))
+                }
+                _ => self.refuse(reply::PARAMETER, out),
+            },
+            Command::CheckData if self.looping => {
+                self.say(Answer::Count(0), out);
+                None
+            }
+            Command::SetGuid => match <[u8; 16]>::try_from(argument) {
+                Ok(guid) => self.take_guid(guid.into(), out),
+                Err(_) => self.refuse(reply::PARAMETER, out),
+            },
+            Command::SetFilter | Command::SetMask => self.set_filters(code, argument, out),
+            Command::Interface => self.interface_part(code, argument, out),
+            _ => self.simple(entry.command, out),
+        }
+    }
+
+    /// USER and PASS. Their argument may be as long as it likes, so that both ways to read the
+    /// frame are tried.
+    fn log_in_by(
+        &mut self,
+        command: Command,
+        text: &str,
+        maybe: u8,
+        out: &mut Vec<u8>,
+    ) -> Option<Request> {
+        let text = text.trim_end_matches('\0');
+        let longer = maybe
+            .is_ascii_graphic()
+            .then(|| Zeroizing::new(format!("{text}{}", char::from(maybe))));
+        let longer = longer.as_ref().map(|text| text.as_str());
+        if command == Command::Pass {
+            return self.pass(text, longer, out);
+        }
+        match text.split_once(':') {
+            Some((name, _)) if name.is_empty() || name.len() > MOST_NAME => {
+                self.refuse(reply::PARAMETER, out)
+            }
+            Some((name, password)) => {
+                self.names = vec![name.to_owned()];
+                let longer = longer.and_then(|text| text.get(name.len() + 1..));
+                self.pass(password, longer, out)
+            }
+            None => {
+                self.user(text, longer, out);
+                None
+            }
+        }
+    }
+
+    fn submit(&mut self, bytes: &[u8], now: u64, out: &mut Vec<u8>) -> Option<Request> {
+        let identity = self.identity.as_ref()?;
+        let defaults = Defaults {
+            now,
+            obid: u32::from(identity.channel),
+            guid: identity.guid,
+        };
+        match frame::read(bytes, &defaults) {
+            Ok(event) => self.pass_on(event, out),
+            Err(error) => {
+                self.say(reply::PARAMETER, out);
+                Some(Request::Mistake(error.to_string()))
+            }
+        }
+    }
+
+    fn set_filters(&mut self, code: u16, argument: &[u8], out: &mut Vec<u8>) -> Option<Request> {
+        let mut pair: FilterPair = self.filter;
+        match (code, argument.len()) {
+            (SET_FILTER, FILTER) => pair.filter = filter(argument)?,
+            (SET_FILTER, len) if len == 2 * FILTER => {
+                pair.filter = filter(&argument[..FILTER])?;
+                pair.mask = filter(&argument[FILTER..])?;
+            }
+            (_, FILTER) => pair.mask = filter(argument)?,
+            _ => return self.refuse(reply::PARAMETER, out),
+        }
+        self.take_filter(pair, out)
+    }
+
+    fn interface_part(&mut self, code: u16, argument: &[u8], out: &mut Vec<u8>) -> Option<Request> {
+        let numbers: Vec<u16> = argument
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |n, &byte| n << 8 | u16::from(byte)))
+            .collect();
+        let (part, request) = match (argument.len() % 2, &numbers[..]) {
+            (0, [] | [0]) => (InterfacePart::Count, Request::Interfaces),
+            (0, &[1, at]) => (InterfacePart::One(at), Request::Interfaces),
+            (0, &[2, at]) => {
+                let which = Which::Index(at.into());
+                (InterfacePart::Closed(at), Request::CloseInterface(which))
+            }
+            (0, &[3, _]) => return self.refuse(reply::NOT_SUPPORTED, out),
+            _ => return self.refuse(reply::PARAMETER, out),
+        };
+        let part = Some(part);
+        self.asked = Some(Asked::Command { code, part });
+        Some(request)
+    }
+
+    fn refuse(&mut self, status: Status, out: &mut Vec<u8>) -> Option<Request> {
+        self.say(status, out);
+        Some(Request::Mistake(status.text().trim().to_owned()))
+    }
+
+    /// Appends a reply frame to what is being answered.
+    pub(super) fn say_frame(&mut self, asked: Asked, answer: &Answer, out: &mut Vec<u8>) {
+        let status = answer.status().code();
+        let (code, part) = match asked {
+            Asked::Command { code, part } => (code, part),
+            Asked::Event { head, crc } => {
+                let mut argument = u32::from(head).to_be_bytes().to_vec();
+                argument.extend(crc.to_be_bytes());
+                return self.reply_frame(EVENT_CONFIRM, status, &argument, out);
+            }
+        };
+        match answer.argument(part) {
+            Ok(argument) => self.reply_frame(code, status, &argument, out),
+            Err(error) => self.reply_frame(code, error, &[], out),
+        }
+    }
+
+    /// Appends an event to a binary client: in answer to RETR, or as it arrives.
+    pub fn say_event(&mut self, event: &Event, in_answer: bool, out: &mut Vec<u8>) {
+        if in_answer && let Some(Asked::Command { code, .. }) = self.asked {
+            let mut bytes = Vec::new();
+            frame::write(event, crate::event::json::Generation::V2, &mut bytes);
+            // Without the first byte and the CRC.
+            self.reply_frame(code, 0, &bytes[1..bytes.len() - 2], out);
+        } else if let Some(cipher) = &self.terms.cipher {
+            let written = binary::write_event(event, cipher, out);
+            self.note(written);
+        }
+    }
+
+    fn reply_frame(&mut self, code: u16, error: u16, argument: &[u8], out: &mut Vec<u8>) {
+        if let Some(cipher) = &self.terms.cipher {
+            let written = binary::write_reply(code, error, argument, cipher, out);
+            self.note(written);
+        }
+    }
+
+    fn note(&mut self, written: Result<(), RandomError>) {
+        self.broken |= written.is_err();
+    }
+}
+
+/// True where only the argument with one byte more makes sense.
+fn lacks_one(command: Command, argument: &[u8], maybe: u8) -> bool {
+    let lengths: &[usize] = match command {
+        Command::User | Command::Pass => return false,
+        Command::Send => {
+            let size = argument.get(33).copied().map(|high| {
+                let low = argument.get(34).copied().unwrap_or(maybe);
+                usize::from(u16::from_be_bytes([high, low]))
+            });
+            return size.is_some_and(|size| argument.len() + 1 == 35 + size);
+        }
+        Command::Retrieve | Command::Test => &[0, 2],
+        Command::SetGuid => &[16],
+        Command::SetFilter => &[FILTER, 2 * FILTER],
+        Command::SetMask => &[FILTER],
+        Command::Interface => &[0, 2, 4],
+        _ => &[0],
+    };
+    !lengths.contains(&argument.len()) && lengths.contains(&(argument.len() + 1))
+}
+
+fn filter(bytes: &[u8]) -> Option<Filter> {
+    let short = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
+    let guid: [u8; 16] = bytes.get(5..)?.try_into().ok()?;
+    Some(Filter {
+        priority: bytes.first()? & 7,
+        class: short(1)?,
+        vscp_type: short(3)?,
+        guid: Guid::from(guid),
+    })
+}
