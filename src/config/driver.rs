@@ -73,6 +73,7 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         path_users: text_if_set(o.take("path-users"), report).map(|(_, path)| PathBuf::from(path)),
         tls: None,
         cipher: None,
+        key_file: None,
         encrypted_only: false,
         remotes: remotes(o.take("remotes"), report),
         limits: limits(o, report),
@@ -108,6 +109,7 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         filter_out,
         tls,
         cipher: encryption.cipher,
+        key_file: encryption.key_file,
         encrypted_only: encryption.required,
         ..config
     })

@@ -19,7 +19,7 @@ pub use crate::wire::payload::{ReadFormat, WriteFormat};
 pub const LINK_PORT: u16 = 9598;
 
 /// A driver's own configuration file, the first argument of `VSCPOpen`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DriverConfig {
     /// Which layout `vscpEvent` has in the host (`abi`).
     pub abi: AbiChoice,
@@ -35,6 +35,8 @@ pub struct DriverConfig {
     pub tls: Option<TlsServer>,
     /// The cipher of the binary mode (`encryption`, `key-file`).
     pub cipher: Option<Cipher>,
+    /// Where its key is (`key-file`).
+    pub key_file: Option<PathBuf>,
     /// In clear text nobody logs in (`require-encryption`).
     pub encrypted_only: bool,
     /// Where anybody may connect from, before the user's own list (`remotes`).
@@ -208,7 +210,7 @@ impl Default for OutboxConfig {
 }
 
 /// `logging`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// The log file; `None` where `file-enable-log` is false or no path is given.
     pub file: Option<LogFile>,
@@ -255,7 +257,7 @@ pub enum LogLevel {
 }
 
 /// An `mqtt` section, of the driver file or of the daemon's.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MqttConfig {
     /// Where it stands, for messages: a file and a key path.
     pub place: String,
@@ -362,7 +364,7 @@ pub struct V5Config {
 }
 
 /// TLS to a server: what is trusted, and who this side is.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct TlsClient {
     /// Where it stands, for messages.
     pub place: String,
@@ -496,7 +498,7 @@ pub enum GenerationChoice {
 }
 
 /// A level II entry of the daemon's configuration, as far as the driver wants it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DaemonEntry {
     /// The file.
     pub file: PathBuf,

@@ -15,6 +15,8 @@ use crate::wire::binary::{Cipher, Strength};
 pub(super) struct Encryption {
     /// The cipher of the binary mode, where there is a usable key.
     pub(super) cipher: Option<Cipher>,
+    /// Its file, usable or not.
+    pub(super) key_file: Option<PathBuf>,
     /// In clear text nobody logs in.
     pub(super) required: bool,
 }
@@ -66,7 +68,11 @@ pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Repo
             );
         }
     }
-    Encryption { cipher, required }
+    Encryption {
+        cipher,
+        key_file: file.map(|(_, path)| PathBuf::from(path)),
+        required,
+    }
 }
 
 /// The members of `tls`, under the names of the section and under those at the top of the file.

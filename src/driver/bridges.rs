@@ -5,71 +5,121 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, json};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::layout::Layout;
+use super::loaded::Loaded;
 use super::plan::{self, Plan};
-use crate::config::model::{DaemonEntry, OutboxConfig};
+use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
 use crate::event::Guid;
-use crate::hub::{Downlink, Hub};
+use crate::hub::{Downlink, Hub, SharedEvent, Uplink, UplinkStatus};
 use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report};
 
-/// What runs.
-pub(super) struct Bridges {
-    list: Vec<Arc<MqttBridge>>,
+/// What runs, in the order of the configuration.
+pub(super) struct Bridges(Vec<Running>);
+
+struct Running {
+    config: MqttConfig,
+    bridge: Arc<MqttBridge>,
+    publishes: bool,
     stop: CancellationToken,
-    tasks: TaskTracker,
+    task: JoinHandle<()>,
 }
 
 /// What bridges are told about the driver.
-pub(super) struct About<'a> {
-    pub(super) guid: Guid,
-    pub(super) layout: Layout,
-    pub(super) daemon: Option<&'a DaemonEntry>,
-    pub(super) outbox: &'a OutboxConfig,
+#[derive(Clone, PartialEq)]
+pub(super) struct About {
+    guid: Guid,
+    layout: Layout,
+    daemon: Option<(Option<Guid>, String)>,
+    outbox: OutboxConfig,
+    publish: bool,
+    subscribe: bool,
+}
+
+impl About {
+    pub(super) fn new(guid: Guid, layout: Layout, loaded: &Loaded) -> Self {
+        let about = |entry: &DaemonEntry| (entry.server_guid, entry.name.clone());
+        Self {
+            guid,
+            layout,
+            daemon: loaded.daemon.as_ref().map(about),
+            outbox: loaded.config.outbox.clone(),
+            publish: loaded.plan.publish.driver,
+            subscribe: loaded.plan.subscribe.driver,
+        }
+    }
+
+    fn parts(&self, mqtt: &MqttConfig, hub: &Arc<Hub>, stop: CancellationToken) -> BridgeParts {
+        let (server_guid, driver_name) = self.daemon.clone().unwrap_or_default();
+        BridgeParts {
+            names: BridgeNames {
+                driver_guid: self.guid,
+                server_guid,
+                driver_name,
+                machine_id: crate::os::machine_id().unwrap_or_default(),
+            },
+            directions: Directions {
+                publish: self.publish && !mqtt.publish.is_empty(),
+                subscribe: self.subscribe,
+            },
+            outbox: self.outbox.clone(),
+            generation: plan::generation(mqtt.generation, self.layout, self.daemon.is_some()),
+            downlink: Arc::clone(hub) as Arc<dyn Downlink>,
+            report: report(hub),
+            stop,
+        }
+    }
+
+    /// Whether bridges like these can be made.
+    ///
+    /// # Errors
+    /// [`MqttError`] names the key of what cannot be used.
+    pub(super) fn check(&self, plan: &Plan, hub: &Arc<Hub>) -> Result<(), MqttError> {
+        plan.mqtt.iter().try_for_each(|mqtt| {
+            MqttBridge::check(mqtt, self.parts(mqtt, hub, CancellationToken::new()))
+        })
+    }
 }
 
 impl Bridges {
     /// Starts a bridge for each broker of the plan, and gives each what waited for its broker.
     pub(super) fn start(
         plan: &Plan,
-        about: &About<'_>,
+        about: &About,
+        hub: &Arc<Hub>,
+        waiting: Vec<Leftover>,
+    ) -> Result<Self, MqttError> {
+        let mut bridges = Self(Vec::new());
+        bridges.add(plan, about, hub, waiting)?;
+        bridges.uplinks().for_each(|uplink| hub.add_uplink(uplink));
+        if about.outbox.path.is_some() && !bridges.0.iter().any(|one| one.bridge.is_on_disk()) {
+            tracing::warn!("outbox.path: nothing is published, so nothing is kept there");
+        }
+        Ok(bridges)
+    }
+
+    /// Starts those of the plan that are missing, all or none.
+    fn add(
+        &mut self,
+        plan: &Plan,
+        about: &About,
         hub: &Arc<Hub>,
         mut waiting: Vec<Leftover>,
-    ) -> Result<Self, MqttError> {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let names = BridgeNames {
-            driver_guid: about.guid,
-            server_guid: about.daemon.and_then(|entry| entry.server_guid),
-            driver_name: about
-                .daemon
-                .map(|entry| entry.name.clone())
-                .unwrap_or_default(),
-            machine_id: crate::os::machine_id().unwrap_or_default(),
-        };
-        let report = report(hub);
+    ) -> Result<(), MqttError> {
         let mut made = Vec::new();
         for mqtt in &plan.mqtt {
-            let parts = BridgeParts {
-                names: names.clone(),
-                directions: Directions {
-                    publish: plan.publish.driver && !mqtt.publish.is_empty(),
-                    subscribe: plan.subscribe.driver,
-                },
-                outbox: about.outbox.clone(),
-                generation: plan::generation(mqtt.generation, about.layout, about.daemon.is_some()),
-                downlink: Arc::clone(hub) as Arc<dyn Downlink>,
-                report: Arc::clone(&report),
-                stop: stop.clone(),
-            };
+            if self.0.iter().any(|running| running.config == *mqtt) {
+                continue;
+            }
+            let stop = CancellationToken::new();
+            let parts = about.parts(mqtt, hub, stop.clone());
             let publishes = parts.directions.publish;
             let (bridge, task) = MqttBridge::start(mqtt, parts)?;
-            made.push((bridge, task, publishes));
+            made.push((mqtt.clone(), bridge, task, publishes, stop));
         }
-        let mut list = Vec::new();
-        // All or none.
-        for (bridge, task, publishes) in made {
+        for (config, bridge, task, publishes, stop) in made {
             waiting.retain(|leftover| {
                 let its = leftover.place == bridge.place() && publishes;
                 if its {
@@ -77,50 +127,127 @@ impl Bridges {
                 }
                 !its
             });
-            tasks.spawn(task);
-            if publishes {
-                hub.add_uplink(Arc::clone(&bridge) as _);
-            }
-            list.push(bridge);
+            self.0.push(Running {
+                config,
+                bridge,
+                publishes,
+                stop,
+                task: tokio::spawn(task),
+            });
         }
-        for Leftover {
-            place,
-            events,
-            on_disk,
-        } in waiting
-        {
-            let lost = events.len();
-            if lost > 0 {
-                tracing::error!(
-                    "{lost} events have no way out: there is no broker {place} any more"
-                );
-            }
-            if on_disk > 0 {
-                tracing::error!(
-                    "{on_disk} events stay on disk: there is no broker {place} any more"
-                );
-            }
+        waiting.iter().for_each(say_lost);
+        let place = |running: &Running| plan.mqtt.iter().position(|one| *one == running.config);
+        self.0.sort_by_key(place);
+        Ok(())
+    }
+
+    /// Makes them those of `plan`. Only what has changed is stopped and started; meanwhile SEND
+    /// is told that there is no room. `all` stops all of them.
+    ///
+    /// # Errors
+    /// [`MqttError`] where one cannot be started; then none that has changed runs.
+    pub(super) async fn change(
+        &mut self,
+        plan: &Plan,
+        about: &About,
+        all: bool,
+        hub: &Arc<Hub>,
+        host: Option<Arc<dyn Uplink>>,
+    ) -> Result<(), MqttError> {
+        const DRAIN: Duration = Duration::from_millis(200);
+        let stays = |running: &Running| !all && plan.mqtt.contains(&running.config);
+        let (stay, go): (Vec<Running>, Vec<Running>) =
+            std::mem::take(&mut self.0).into_iter().partition(stays);
+        self.0 = stay;
+        let new = plan.mqtt.iter().filter(|mqtt| {
+            let known = |running: &Running| running.config == **mqtt;
+            !self.0.iter().any(known)
+        });
+        if go.is_empty() && new.count() == 0 {
+            return Ok(());
         }
-        if about.outbox.path.is_some() && !list.iter().any(|bridge| bridge.is_on_disk()) {
-            tracing::warn!("outbox.path: nothing is published, so nothing is kept there");
+        let mut uplinks: Vec<Arc<dyn Uplink>> = host.iter().cloned().collect();
+        uplinks.extend(self.uplinks());
+        let mut meanwhile = uplinks.clone();
+        meanwhile.push(Arc::new(Meanwhile));
+        hub.set_uplinks(meanwhile);
+        let gone = Self(go);
+        for running in &gone.0 {
+            tracing::info!(
+                "configuration changed: the broker {}",
+                running.bridge.place()
+            );
         }
-        Ok(Self { list, stop, tasks })
+        let waiting = gone.stop(DRAIN).await;
+        let added = self.add(plan, about, hub, waiting);
+        let mut uplinks: Vec<Arc<dyn Uplink>> = host.into_iter().collect();
+        uplinks.extend(self.uplinks());
+        hub.set_uplinks(uplinks);
+        added
+    }
+
+    fn uplinks(&self) -> impl Iterator<Item = Arc<dyn Uplink>> {
+        let publishing = self.0.iter().filter(|running| running.publishes);
+        publishing.map(|running| Arc::clone(&running.bridge) as Arc<dyn Uplink>)
     }
 
     /// Lets the brokers take what waits, for `drain` at most, and ends. Gives what is left.
-    pub(super) async fn stop(&self, drain: Duration) -> Vec<Leftover> {
+    pub(super) async fn stop(mut self, drain: Duration) -> Vec<Leftover> {
         const GRACE: Duration = Duration::from_millis(500);
         let deadline = Instant::now() + drain;
-        for bridge in &self.list {
-            bridge.drain(deadline).await;
+        for running in &self.0 {
+            running.bridge.drain(deadline).await;
         }
-        self.stop.cancel();
-        self.tasks.close();
-        let _ = tokio::time::timeout(GRACE, self.tasks.wait()).await;
-        self.list
+        self.0.iter().for_each(|running| running.stop.cancel());
+        let end = tokio::time::Instant::now() + GRACE;
+        for running in &mut self.0 {
+            let _ = tokio::time::timeout_at(end, &mut running.task).await;
+        }
+        // All disks at the same time.
+        self.0
             .iter()
-            .map(|bridge| bridge.take_waiting())
+            .for_each(|running| running.bridge.begin_close());
+        self.0
+            .iter()
+            .map(|running| running.bridge.take_waiting())
             .collect()
+    }
+}
+
+/// In the place of bridges that are being changed: has no room.
+#[derive(Debug)]
+struct Meanwhile;
+
+impl Uplink for Meanwhile {
+    fn name(&self) -> &str {
+        "a broker that is being changed"
+    }
+
+    fn reserve(&self, _: &SharedEvent) -> bool {
+        false
+    }
+
+    fn commit(&self, _: Arc<SharedEvent>) {}
+
+    fn release(&self, _: &SharedEvent) {}
+
+    fn status(&self) -> UplinkStatus {
+        UplinkStatus::default()
+    }
+}
+
+fn say_lost(leftover: &Leftover) {
+    let Leftover {
+        place,
+        events,
+        on_disk,
+    } = leftover;
+    let lost = events.len();
+    if lost > 0 {
+        tracing::error!("{lost} events have no way out: there is no broker {place} any more");
+    }
+    if *on_disk > 0 {
+        tracing::error!("{on_disk} events stay on disk: there is no broker {place} any more");
     }
 }
 

@@ -2,13 +2,13 @@
 //! knows the order of start and stop.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Dispatch;
@@ -16,23 +16,22 @@ use tracing::Dispatch;
 use super::bridges::{About, Bridges};
 use super::frailty::Frailty;
 use super::host::HostPort;
+use super::interfaces::{self, Bound, Interfaces};
 use super::layout::{Layout, layout_of_host};
-use super::plan::{self, Plan, PlanError};
-use super::{Source, report, runtime};
-use crate::auth::{RandomError, UserTable};
+use super::loaded::{LoadError, Loaded, Unloaded, load};
+use super::{Source, plan, report, runtime};
+use crate::auth::RandomError;
 use crate::config::model::{
     AbiChoice, DaemonEntry, DriverConfig, GenerationChoice, Interface, InterfaceHost,
 };
-use crate::config::{self, ConfigError};
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
-use crate::hub::{Downlink, Hub, HubSettings};
-use crate::link::{self, Context, Control, Settings};
+use crate::hub::{Downlink, Hub, Routing};
+use crate::link::{Context, Control, Settings};
 use crate::log::{LogError, Logger};
 use crate::mqtt::{Leftover, MqttError};
-use crate::net::listener::{self, BindError};
+use crate::net::listener::BindError;
 use crate::net::tls::TlsError;
-use crate::net::tls::server::Acceptor;
 use crate::wire::binary::Strength;
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
@@ -40,34 +39,37 @@ use crate::wire::payload::Style;
 
 /// A running driver.
 pub(super) struct Engine {
-    layout: Layout,
-    hub: Arc<Hub>,
-    bridges: Bridges,
+    pub(super) layout: Layout,
+    pub(super) hub: Arc<Hub>,
+    pub(super) context: Arc<Context>,
+    pub(super) guid: Guid,
     /// True where VSCPWrite brings events to clients.
     host_feeds: bool,
-    addresses: Vec<SocketAddr>,
     /// Ends listeners and sessions.
     serving: CancellationToken,
     sessions: TaskTracker,
+    /// The files that are watched.
+    pub(super) files: watch::Sender<Vec<PathBuf>>,
     dispatch: Dispatch,
     owned: Mutex<Option<Owned>>,
 }
 
-/// What is taken apart at the end.
-struct Owned {
-    runtime: Runtime,
-    logger: Logger,
+/// What changes, and is taken apart at the end.
+pub(super) struct Owned {
+    pub(super) runtime: Runtime,
+    pub(super) logger: Logger,
+    pub(super) loaded: Loaded,
+    pub(super) bridges: Bridges,
+    pub(super) interfaces: Interfaces,
 }
 
 /// Why a driver does not start.
 #[derive(Debug, Error)]
 enum Cause {
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Load(#[from] LoadError),
     #[error("the log cannot be opened")]
     Log(#[from] LogError),
-    #[error(transparent)]
-    Plan(#[from] PlanError),
     #[error(transparent)]
     Bind(#[from] BindError),
     #[error("TLS cannot be set up")]
@@ -108,71 +110,6 @@ impl StartError {
     }
 }
 
-/// Everything that the files say.
-struct Loaded {
-    config: DriverConfig,
-    users: UserTable,
-    daemon: Option<DaemonEntry>,
-    plan: Plan,
-    warnings: Vec<String>,
-}
-
-/// An error, and the driver file where that much could be read.
-struct Unloaded {
-    cause: Cause,
-    config: Option<DriverConfig>,
-}
-
-/// True where the files are good to start with.
-pub(super) fn check(source: &Source) -> bool {
-    match load(source) {
-        Ok(_) => true,
-        Err(unloaded) => {
-            tracing::error!("the configuration has errors: {}", unloaded.cause);
-            false
-        }
-    }
-}
-
-/// Reads everything.
-fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
-    let loaded = config::load_driver(&source.config).map_err(|error| {
-        Box::new(Unloaded {
-            cause: error.into(),
-            config: None,
-        })
-    })?;
-    let (config, mut warnings) = loaded;
-    let rest = (|| {
-        let users = match &config.path_users {
-            Some(path) => {
-                let (users, more) = config::load_users(path)?;
-                warnings.extend(more);
-                users
-            }
-            None => UserTable::default(),
-        };
-        let found = config::find_daemon(&config.bridge, &source.config, &source.guid)?;
-        let (daemon, more) = found.map_or((None, Vec::new()), |(entry, more)| (Some(entry), more));
-        warnings.extend(more);
-        let plan = Plan::new(&config.bridge, &config.mqtt, daemon.as_ref())?;
-        Ok((users, daemon, plan))
-    })();
-    match rest {
-        Ok((users, daemon, plan)) => Ok(Loaded {
-            config,
-            users,
-            daemon,
-            plan,
-            warnings,
-        }),
-        Err(cause) => Err(Box::new(Unloaded {
-            cause,
-            config: Some(config),
-        })),
-    }
-}
-
 impl Engine {
     /// Starts everything, or nothing. `waiting` are events that an engine before this one could
     /// not hand over.
@@ -183,16 +120,17 @@ impl Engine {
         waiting: Vec<Leftover>,
         abort: &CancellationToken,
     ) -> Result<Self, StartError> {
+        let since = SystemTime::now();
         let loaded = load(source).map_err(|unloaded| {
             let Unloaded { cause, config } = *unloaded;
             let logger = match (&config, &cause) {
                 (Some(config), _) => Logger::start(&config.logging, config.debug).ok(),
-                (None, Cause::Config(error)) => error
+                (None, LoadError::Config(error)) => error
                     .logging()
                     .and_then(|logging| Logger::start(logging, false).ok()),
                 _ => None,
             };
-            StartError::new(cause, logger)
+            StartError::new(cause.into(), logger)
         })?;
         let logger = Logger::start(&loaded.config.logging, loaded.config.debug)
             .map_err(|error| StartError::new(error.into(), None))?;
@@ -203,7 +141,7 @@ impl Engine {
             }
             let runtime = runtime::build(&dispatch)?;
             let parts =
-                runtime.block_on(start_parts(source, host, control, &loaded, waiting, abort));
+                runtime.block_on(start_parts(source, host, &control, &loaded, waiting, abort));
             match parts {
                 Ok(parts) => Ok((runtime, parts)),
                 Err(cause) => {
@@ -212,20 +150,31 @@ impl Engine {
                 }
             }
         });
-        match started {
-            Ok((runtime, parts)) => Ok(Self {
-                layout: parts.layout,
-                hub: parts.hub,
+        let (runtime, parts) = match started {
+            Ok(started) => started,
+            Err(cause) => return Err(StartError::new(cause, Some(logger))),
+        };
+        let (files, watched) = watch::channel(loaded.files(source));
+        let watcher = super::watch::watch(watched, since, control, parts.serving.clone());
+        runtime.spawn(parts.sessions.track_future(watcher));
+        Ok(Self {
+            layout: parts.layout,
+            hub: parts.hub,
+            context: parts.context,
+            guid: parts.guid,
+            host_feeds: loaded.plan.subscribe.host,
+            serving: parts.serving,
+            sessions: parts.sessions,
+            files,
+            dispatch,
+            owned: Mutex::new(Some(Owned {
+                runtime,
+                logger,
+                loaded,
                 bridges: parts.bridges,
-                host_feeds: loaded.plan.subscribe.host,
-                addresses: parts.addresses,
-                serving: parts.serving,
-                sessions: parts.sessions,
-                dispatch,
-                owned: Mutex::new(Some(Owned { runtime, logger })),
-            }),
-            Err(cause) => Err(StartError::new(cause, Some(logger))),
-        }
+                interfaces: parts.interfaces,
+            })),
+        })
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -233,14 +182,28 @@ impl Engine {
     }
 
     /// Where clients are served.
-    pub(super) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        let owned = self.owned();
+        owned
+            .as_ref()
+            .map(|owned| owned.interfaces.addresses())
+            .unwrap_or_default()
+    }
+
+    /// What changes while it runs; `None` once it is being stopped.
+    pub(super) fn owned(&self) -> MutexGuard<'_, Option<Owned>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What happens inside goes to this driver's log.
+    pub(super) fn logged<T>(&self, run: impl FnOnce() -> T) -> T {
+        tracing::dispatcher::with_default(&self.dispatch, run)
     }
 
     /// Hands an event of the host's to the clients; false where somebody else brings them.
     pub(super) fn feed(&self, event: Event) -> bool {
         if self.host_feeds {
-            tracing::dispatcher::with_default(&self.dispatch, || {
+            self.logged(|| {
                 if is_blank(&event) {
                     self.hub.malformed("host", &"an event of nothing but zeros");
                 } else {
@@ -259,16 +222,17 @@ impl Engine {
     /// Ends everything, in five seconds at most with a drain of three. Gives the events that
     /// found no way out. `ignored` events of the host's were dropped, for the record.
     pub(super) fn stop(&self, drain: Duration, ignored: u64) -> Vec<Leftover> {
-        let owned = self
-            .owned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        let Some(Owned { runtime, logger }) = owned else {
+        let Some(owned) = self.owned().take() else {
             return Vec::new();
         };
-        let waiting = tracing::dispatcher::with_default(&self.dispatch, || {
-            let waiting = runtime.block_on(self.stop_parts(drain));
+        let Owned {
+            runtime,
+            logger,
+            bridges,
+            ..
+        } = owned;
+        let waiting = self.logged(|| {
+            let waiting = runtime.block_on(self.stop_parts(bridges, drain));
             // Joins all threads; none of them blocks for long.
             runtime.shutdown_timeout(Duration::from_millis(300));
             self.say_farewell(&waiting, ignored);
@@ -278,12 +242,12 @@ impl Engine {
         waiting
     }
 
-    async fn stop_parts(&self, drain: Duration) -> Vec<Leftover> {
+    async fn stop_parts(&self, bridges: Bridges, drain: Duration) -> Vec<Leftover> {
         const GRACE: Duration = Duration::from_millis(300);
         self.serving.cancel();
         self.sessions.close();
         let _ = tokio::time::timeout(GRACE, self.sessions.wait()).await;
-        self.bridges.stop(drain).await
+        bridges.stop(drain).await
     }
 
     fn say_farewell(&self, waiting: &[Leftover], ignored: u64) {
@@ -320,9 +284,11 @@ fn is_blank(event: &Event) -> bool {
 /// What [`start_parts`] starts.
 struct Started {
     layout: Layout,
+    guid: Guid,
     hub: Arc<Hub>,
+    context: Arc<Context>,
     bridges: Bridges,
-    addresses: Vec<SocketAddr>,
+    interfaces: Interfaces,
     serving: CancellationToken,
     sessions: TaskTracker,
 }
@@ -330,17 +296,12 @@ struct Started {
 async fn start_parts(
     source: &Source,
     host: &Arc<HostPort>,
-    control: mpsc::Sender<Control>,
+    control: &mpsc::Sender<Control>,
     loaded: &Loaded,
     waiting: Vec<Leftover>,
     abort: &CancellationToken,
 ) -> Result<Started, Cause> {
-    let Loaded {
-        config,
-        plan,
-        daemon,
-        ..
-    } = loaded;
+    let config = &loaded.config;
     let layout = match config.abi {
         AbiChoice::Auto => layout_of_host(),
         AbiChoice::Classic => Layout::Classic,
@@ -348,76 +309,67 @@ async fn start_parts(
     };
     let guid = settle_guid(source.guid);
     // Everything that can fail comes before anything that is seen from outside goes on for long.
-    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
     for interface in &config.interfaces {
         // A name may take its time to be looked up, and a close must not wait for it.
         tokio::select! {
-            bound = listener::bind(interface) => {
-                listeners.extend(bound?.into_iter().map(|bound| (bound, interface.secure)));
-            }
+            made = interfaces::bind(interface) => bound.push(made?),
             () = abort.cancelled() => return Err(Cause::Closing),
         }
     }
-    let acceptor = config.tls.clone().map(Acceptor::new).transpose()?;
-    let acceptor = acceptor.map(Arc::new);
-    let hub = Hub::new(HubSettings {
-        guid,
-        max_out_queue: config.limits.max_out_queue,
-        receive_sent_events: config.receive_sent_events,
-        interconnect: config.interconnect,
-        filter_in: config.filter_in,
-        filter_out: config.filter_out,
-    });
-    if plan.publish.host {
-        let downlink: Arc<dyn Downlink> = Arc::clone(&hub) as _;
-        host.connect(
-            Arc::downgrade(&downlink) as Weak<dyn Downlink>,
-            config.limits.max_in_queue,
-            frailty(daemon.as_ref(), layout),
-        );
+    let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
+    let tls = config.tls.as_ref();
+    let mut interfaces = Interfaces::new(tls, serving.clone(), sessions.clone())?;
+    let hub = Hub::new(guid, routing(config));
+    if loaded.plan.publish.host {
+        connect(host, &hub, loaded, layout);
         hub.add_uplink(Arc::clone(host) as _);
     }
-    let about = About {
-        guid,
-        layout,
-        daemon: daemon.as_ref(),
-        outbox: &config.outbox,
-    };
-    let bridges = Bridges::start(plan, &about, &hub, waiting)?;
-    let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
-    let settings = settings(loaded, capabilities(&listeners));
-    let context = Context::new(Arc::clone(&hub), control, settings)?;
+    let about = About::new(guid, layout, loaded);
+    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting)?;
+    let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::addresses).collect();
+    let secure = bound.iter().any(Bound::is_secure);
+    let settings = settings(loaded, interfaces::capabilities(&addresses, secure));
+    let context = Context::new(Arc::clone(&hub), control.clone(), settings)?;
     tell(loaded, layout, guid);
-    let mut addresses = Vec::new();
-    for (listener, secure) in listeners {
-        let tls = acceptor.as_ref().filter(|_| secure).cloned();
-        if let Ok(address) = listener.local_addr() {
-            let how = if secure { " with TLS" } else { "" };
-            tracing::info!("listening on {address}{how}");
-            addresses.push(address);
-        }
-        let (sessions, serving) = (sessions.clone(), serving.clone());
-        let accept = link::server::serve(
-            listener,
-            tls,
-            Arc::clone(&context),
-            sessions.clone(),
-            serving,
-        );
-        sessions.spawn(accept);
+    for bound in bound {
+        interfaces.serve(bound, &context);
     }
     Ok(Started {
         layout,
+        guid,
         hub,
+        context,
         bridges,
-        addresses,
+        interfaces,
         serving,
         sessions,
     })
 }
 
+/// Lets the host have clients' events.
+pub(super) fn connect(host: &Arc<HostPort>, hub: &Arc<Hub>, loaded: &Loaded, layout: Layout) {
+    let downlink: Arc<dyn Downlink> = Arc::clone(hub) as _;
+    host.connect(
+        Arc::downgrade(&downlink) as Weak<dyn Downlink>,
+        loaded.config.limits.max_in_queue,
+        frailty(loaded.daemon.as_ref(), layout),
+    );
+}
+
+/// What the hub goes by.
+pub(super) fn routing(config: &DriverConfig) -> Routing {
+    Routing {
+        max_out_queue: config.limits.max_out_queue,
+        receive_sent_events: config.receive_sent_events,
+        interconnect: config.interconnect,
+        filter_in: config.filter_in,
+        filter_out: config.filter_out,
+    }
+}
+
 /// What sessions go by.
-fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
+pub(super) fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
     let config = &loaded.config;
     let cipher = config
         .cipher
@@ -512,26 +464,4 @@ fn settle_guid(guid: Guid) -> Guid {
         tracing::warn!("no GUID is configured and the machine has no address to make one from");
         guid
     })
-}
-
-fn capabilities(listeners: &[(TcpListener, bool)]) -> Capabilities {
-    let addresses: Vec<SocketAddr> = listeners
-        .iter()
-        .filter_map(|(listener, _)| listener.local_addr().ok())
-        .collect();
-    let mut all = Capabilities::TCPIP.with(Capabilities::TWO_CONNECTIONS);
-    if listeners.iter().any(|(_, secure)| *secure) {
-        all = all.with(Capabilities::SSL);
-    }
-    // An unspecified IPv6 address listens for IPv4 as well.
-    if addresses
-        .iter()
-        .any(|a| a.is_ipv4() || a.ip().is_unspecified())
-    {
-        all = all.with(Capabilities::IPV4);
-    }
-    if addresses.iter().any(SocketAddr::is_ipv6) {
-        all = all.with(Capabilities::IPV6);
-    }
-    all
 }

@@ -2,15 +2,20 @@
 //!
 //! [`engine`] is everything that runs, and knows the order in which it starts and stops; [`plan`]
 //! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
-//! tells which events the host has.
+//! tells which events the host has. [`watch`] notices that a file has changed, [`loaded`] is what
+//! all of them say, and [`reload`] applies what is another.
 
 mod bridges;
 mod engine;
 mod frailty;
 mod host;
+mod interfaces;
 mod layout;
+mod loaded;
 mod plan;
+mod reload;
 mod runtime;
+mod watch;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,6 +34,7 @@ use engine::Engine;
 use host::HostPort;
 pub use host::ReadError;
 pub use layout::{Layout, layout_of_host};
+use reload::Outcome;
 
 /// What VSCPOpen was called with.
 #[derive(Clone)]
@@ -130,7 +136,7 @@ impl Driver {
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.shared
             .running()
-            .map(|engine| engine.addresses().to_vec())
+            .map(|engine| engine.addresses())
             .unwrap_or_default()
     }
 
@@ -195,16 +201,34 @@ impl Shared {
             }
             match request {
                 Control::CheckRestart(answer) => {
-                    let _ = answer.send(engine::check(&self.source));
+                    let _ = answer.send(loaded::check(&self.source));
                 }
                 Control::Shutdown => {
                     if let Some(engine) = self.running() {
                         engine.stop_serving();
                     }
                 }
+                Control::Reload(answer) => {
+                    let _ = answer.send(self.reload(control));
+                }
                 Control::Restart => self.restart(control),
             }
         }
+    }
+
+    /// Applies what has changed in the files; false where another try may help.
+    fn reload(&self, control: &mpsc::Sender<Control>) -> bool {
+        let outcome = {
+            let closing = self.closing();
+            match self.running() {
+                Some(engine) if !*closing => engine.reload(&self.source, &self.host, &self.abort),
+                _ => Outcome::Done,
+            }
+        };
+        if outcome == Outcome::Restart {
+            self.restart(control);
+        }
+        outcome != Outcome::Again
     }
 
     /// Everything anew, but for what waits: that goes along. Where it cannot start (an address is

@@ -7,7 +7,7 @@ use crate::config::model::{BridgeConfig, DaemonEntry, GenerationChoice, MqttConf
 use crate::event::json::Generation;
 
 /// The outcome: each direction by the driver's own client, by the host, by both or by nobody.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Plan {
     /// The driver's own clients, where they have something to do.
     pub(super) mqtt: Vec<MqttConfig>,

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
 use super::*;
 use crate::config;
 use crate::event::text::{Defaults, TextForm, parse, write};
-use crate::hub::{Downlink, Hub, HubSettings};
+use crate::hub::{Downlink, Hub, Routing};
 use crate::link::{Context, Settings, server};
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
@@ -32,14 +32,17 @@ impl Bench {
     fn new(text: &str) -> Self {
         let (config, _) = config::load_driver(text).unwrap();
         let (users, _) = config::load_users(config.path_users.as_deref().unwrap()).unwrap();
-        let hub = Hub::new(HubSettings {
-            guid: GUID.parse().unwrap(),
-            max_out_queue: config.limits.max_out_queue,
-            receive_sent_events: config.receive_sent_events,
-            interconnect: config.interconnect,
-            filter_in: config.filter_in,
-            filter_out: config.filter_out,
-        });
+        let guid = GUID.parse().unwrap();
+        let hub = Hub::new(
+            guid,
+            Routing {
+                max_out_queue: config.limits.max_out_queue,
+                receive_sent_events: config.receive_sent_events,
+                interconnect: config.interconnect,
+                filter_in: config.filter_in,
+                filter_out: config.filter_out,
+            },
+        );
         let host = HostPort::new(config.limits.max_in_queue);
         hub.add_uplink(Arc::clone(&host) as _);
         let settings = Settings {

@@ -28,11 +28,9 @@ use crate::auth::User;
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
-/// How a hub routes.
-#[derive(Clone, Debug)]
-pub struct HubSettings {
-    /// The driver's GUID; channels get theirs from it.
-    pub guid: Guid,
+/// How a hub routes; it may change while it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Routing {
     /// Events that may wait for one client.
     pub max_out_queue: usize,
     /// False hides an event from the client that sent it.
@@ -98,7 +96,9 @@ pub struct Totals {
 /// The router. One per driver.
 #[derive(Debug)]
 pub struct Hub {
-    settings: HubSettings,
+    /// The driver's; channels get theirs from it.
+    guid: Guid,
+    routing: RwLock<Routing>,
     channels: RwLock<Arc<Vec<Arc<Channel>>>>,
     uplinks: RwLock<Arc<Vec<Arc<dyn Uplink>>>>,
     echoes: Mutex<echo::Echoes>,
@@ -109,9 +109,10 @@ pub struct Hub {
 impl Hub {
     /// A hub with no channel and no uplink.
     #[must_use]
-    pub fn new(settings: HubSettings) -> Arc<Self> {
+    pub fn new(guid: Guid, routing: Routing) -> Arc<Self> {
         Arc::new(Self {
-            settings,
+            guid,
+            routing: RwLock::new(routing),
             channels: RwLock::default(),
             uplinks: RwLock::default(),
             echoes: Mutex::default(),
@@ -126,10 +127,28 @@ impl Hub {
         &self.totals
     }
 
+    /// From now on it routes like this.
+    pub fn change(&self, routing: Routing) {
+        *self.routing.write().unwrap_or_else(PoisonError::into_inner) = routing;
+        for channel in self.channels().iter() {
+            channel.queue().set_most(routing.max_out_queue);
+        }
+    }
+
+    fn routing(&self) -> Routing {
+        *self.routing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a way out.
     pub fn add_uplink(&self, uplink: Arc<dyn Uplink>) {
         let mut uplinks = self.uplinks.write().unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut uplinks).push(uplink);
+    }
+
+    /// From now on these are the ways out. When this returns, no event is on its way into any of
+    /// the others.
+    pub fn set_uplinks(&self, uplinks: Vec<Arc<dyn Uplink>>) {
+        *self.uplinks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(uplinks);
     }
 
     /// The ways out.
@@ -166,8 +185,8 @@ impl Hub {
             .position(|(channel, id)| channel.id() != id)
             .unwrap_or(channels.len());
         let id = u16::try_from(at + 1).map_err(|_| AttachError::NoChannel)?;
-        let guid = self.settings.guid.channel(id);
-        let channel = Arc::new(Channel::new(id, guid, client, self.settings.max_out_queue));
+        let guid = self.guid.channel(id);
+        let channel = Arc::new(Channel::new(id, guid, client, self.routing().max_out_queue));
         Arc::make_mut(&mut channels).insert(at, Arc::clone(&channel));
         Ok(channel)
     }
@@ -224,10 +243,12 @@ impl Hub {
     }
 
     fn to_uplinks(&self, event: &Arc<SharedEvent>) -> Result<(), SubmitError> {
-        if !self.settings.filter_out.passes(event.event()) {
+        let routing = self.routing();
+        if !routing.filter_out.passes(event.event()) {
             self.totals.filtered.fetch_add(1, Ordering::Relaxed);
         } else {
-            let uplinks = self.uplinks();
+            // Held until all have it: whoever takes an uplink away waits for that.
+            let uplinks = self.uplinks.read().unwrap_or_else(PoisonError::into_inner);
             if !uplinks.iter().all(|uplink| uplink.bears(event.event())) {
                 return Err(SubmitError::Unbearable);
             }
@@ -242,7 +263,7 @@ impl Hub {
                 .iter()
                 .for_each(|uplink| uplink.commit(Arc::clone(event)));
         }
-        if self.settings.interconnect {
+        if routing.interconnect {
             self.fan_out(event, |channel| Some(channel.id()) != event.origin());
         }
         Ok(())
@@ -301,7 +322,8 @@ impl Downlink for Hub {
     fn deliver(&self, mut event: Event) {
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
         let origin = self.echoes().meet(&event, self.age());
-        if !self.settings.filter_in.passes(&event) {
+        let routing = self.routing();
+        if !routing.filter_in.passes(&event) {
             return self.filtered();
         }
         self.settle_obid(&mut event, origin);
@@ -313,9 +335,9 @@ impl Downlink for Hub {
             }
             return;
         }
-        let sender_sees_it = self.settings.receive_sent_events;
+        let sender_sees_it = routing.receive_sent_events;
         // With `interconnect` the others have it already.
-        let others_see_it = origin.is_none() || !self.settings.interconnect;
+        let others_see_it = origin.is_none() || !routing.interconnect;
         self.fan_out(&event, |channel| {
             if Some(channel.id()) == origin {
                 sender_sees_it

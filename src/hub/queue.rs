@@ -1,6 +1,7 @@
 //! The events that wait for one client: bounded, and when it is full the newest is dropped.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -11,7 +12,7 @@ use super::SharedEvent;
 #[derive(Debug)]
 pub struct Queue {
     events: Mutex<VecDeque<Arc<SharedEvent>>>,
-    most: usize,
+    most: AtomicUsize,
     arrived: Notify,
 }
 
@@ -19,15 +20,20 @@ impl Queue {
     pub(super) fn new(most: usize) -> Self {
         Self {
             events: Mutex::default(),
-            most,
+            most: AtomicUsize::new(most),
             arrived: Notify::new(),
         }
+    }
+
+    /// Another bound; what waits already stays.
+    pub(super) fn set_most(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
     }
 
     /// False where there was no room, and the event is dropped.
     pub(super) fn push(&self, event: Arc<SharedEvent>) -> bool {
         let mut events = self.lock();
-        if events.len() >= self.most {
+        if events.len() >= self.most.load(Ordering::Relaxed) {
             return false;
         }
         events.push_back(event);

@@ -6,15 +6,18 @@ use crate::event::text::{Defaults, TextForm, parse};
 
 const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:00";
 
-fn settings() -> HubSettings {
-    HubSettings {
-        guid: GUID.parse().unwrap(),
+fn settings() -> Routing {
+    Routing {
         max_out_queue: 10,
         receive_sent_events: true,
         interconnect: false,
         filter_in: FilterPair::default(),
         filter_out: FilterPair::default(),
     }
+}
+
+fn hub_with(routing: Routing) -> Arc<Hub> {
+    Hub::new(GUID.parse().unwrap(), routing)
 }
 
 fn user(rights: Rights) -> Arc<User> {
@@ -116,7 +119,7 @@ impl Uplink for Room {
 
 #[test]
 fn ids_are_the_lowest_that_are_free() {
-    let hub = Hub::new(settings());
+    let hub = hub_with(settings());
     let ids: Vec<u16> = (0..4).map(|_| client(&hub).id()).collect();
     assert_eq!(ids, [1, 2, 3, 4]);
     hub.detach(2);
@@ -134,7 +137,7 @@ fn ids_are_the_lowest_that_are_free() {
 
 #[test]
 fn all_uplinks_have_an_event_or_none() {
-    let hub = Hub::new(settings());
+    let hub = hub_with(settings());
     let (wide, narrow) = (Room::new(10), Room::new(1));
     hub.add_uplink(Arc::clone(&wide) as _);
     hub.add_uplink(Arc::clone(&narrow) as _);
@@ -152,7 +155,7 @@ fn all_uplinks_have_an_event_or_none() {
 
 #[test]
 fn a_clients_event_goes_to_uplinks_only() {
-    let hub = Hub::new(settings());
+    let hub = hub_with(settings());
     let room = Room::new(10);
     hub.add_uplink(Arc::clone(&room) as _);
     let (one, two) = (client(&hub), client(&hub));
@@ -168,7 +171,7 @@ fn a_clients_event_goes_to_uplinks_only() {
 #[test]
 fn an_echo_carries_the_id_it_left_with_and_may_be_hidden() {
     for shown in [true, false] {
-        let hub = Hub::new(HubSettings {
+        let hub = hub_with(Routing {
             receive_sent_events: shown,
             ..settings()
         });
@@ -195,7 +198,7 @@ fn an_echo_carries_the_id_it_left_with_and_may_be_hidden() {
 
 #[test]
 fn an_obid_that_would_be_mistaken_becomes_zero() {
-    let hub = Hub::new(settings());
+    let hub = hub_with(settings());
     let one = client(&hub);
     hub.deliver(event("0,20,3,1,,,-,1"));
     hub.deliver(event("0,20,3,2,,,-,1"));
@@ -204,7 +207,7 @@ fn an_obid_that_would_be_mistaken_becomes_zero() {
 
 #[test]
 fn interconnect_delivers_at_once_and_only_once() {
-    let hub = Hub::new(HubSettings {
+    let hub = hub_with(Routing {
         interconnect: true,
         ..settings()
     });
@@ -229,7 +232,7 @@ fn interconnect_delivers_at_once_and_only_once() {
 
 #[test]
 fn an_addressed_event_goes_to_its_channel_alone() {
-    let hub = Hub::new(settings());
+    let hub = hub_with(settings());
     let room = Room::new(10);
     hub.add_uplink(Arc::clone(&room) as _);
     let (one, two, three) = (client(&hub), client(&hub), client(&hub));
@@ -249,7 +252,7 @@ fn an_addressed_event_goes_to_its_channel_alone() {
 
 #[test]
 fn a_full_queue_drops_the_newest_and_counts() {
-    let hub = Hub::new(settings());
+    let hub = hub_with(settings());
     let one = client(&hub);
     for n in 0..13 {
         hub.deliver(event(&format!("0,20,3,,,,-,{n}")));
@@ -271,7 +274,7 @@ fn filters_and_rights() {
         filter: class.parse().unwrap(),
         mask: "0,0xFFFF".parse().unwrap(),
     };
-    let hub = Hub::new(HubSettings {
+    let hub = hub_with(Routing {
         filter_in: only("0,20"),
         filter_out: only("0,30"),
         ..settings()

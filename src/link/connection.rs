@@ -124,7 +124,7 @@ impl End {
             Self::Gone => "the client left",
             Self::Slow => "the client did not read for too long",
             Self::Silent => "the client was silent for too long",
-            Self::Ended => "it was ended by INTERFACE CLOSE",
+            Self::Ended => "it was ended from elsewhere",
             Self::Unsafe => "its events could not be written to the disk",
             Self::Unfinished => "the rest of a frame did not come",
             Self::Random => "the system gave no random numbers",

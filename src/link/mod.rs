@@ -64,6 +64,8 @@ pub struct Settings {
 pub enum Control {
     /// Is the configuration, read afresh, one to start with?
     CheckRestart(oneshot::Sender<bool>),
+    /// A file has changed: read all afresh and apply what can be; true where that was done.
+    Reload(oneshot::Sender<bool>),
     /// Start again with the configuration read afresh.
     Restart,
     /// Stop serving.

@@ -6,7 +6,8 @@ mod rotate;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use jiff::Zoned;
@@ -44,6 +45,8 @@ pub struct LogError {
 pub struct Logger {
     dispatch: Dispatch,
     dropped: Vec<ErrorCounter>,
+    file_level: Arc<Threshold>,
+    console_level: Arc<Threshold>,
     _writers: Vec<WorkerGuard>,
 }
 
@@ -56,41 +59,39 @@ impl Logger {
         let mut sinks = Vec::new();
         let mut writers = Vec::new();
         let mut dropped = Vec::new();
-        let mut add = |sink: &LogSink, colour: bool, out: Box<dyn Write + Send>| {
-            let (out, guard) = crate::os::with_signals_blocked(|| {
-                NonBlockingBuilder::default()
-                    .lossy(true)
-                    .buffered_lines_limit(LINES)
-                    .thread_name("vscp-link-log")
-                    .finish(out)
-            });
-            writers.push(guard);
-            dropped.push(out.error_counter());
-            let level = if debug {
-                sink.level.min(LogLevel::Debug)
-            } else {
-                sink.level
+        let (file_level, console_level) = (Arc::default(), Arc::default());
+        let mut add =
+            |sink: &LogSink, level: &Arc<Threshold>, colour, out: Box<dyn Write + Send>| {
+                let (out, guard) = crate::os::with_signals_blocked(|| {
+                    NonBlockingBuilder::default()
+                        .lossy(true)
+                        .buffered_lines_limit(LINES)
+                        .thread_name("vscp-link-log")
+                        .finish(out)
+                });
+                writers.push(guard);
+                dropped.push(out.error_counter());
+                sinks.push(Sink {
+                    level: Arc::clone(level),
+                    pattern: Pattern::new(&sink.pattern),
+                    colour,
+                    out,
+                });
             };
-            sinks.push(Sink {
-                level,
-                pattern: Pattern::new(&sink.pattern),
-                colour,
-                out,
-            });
-        };
         if let Some(file) = &config.file {
             let failed = |source| LogError {
                 path: file.path.clone(),
                 source,
             };
             match RotatingFile::open(&file.path, file.max_size, file.max_files) {
-                Ok(out) => add(&file.sink, false, Box::new(out)),
+                Ok(out) => add(&file.sink, &file_level, false, Box::new(out)),
                 Err(error) if file.required => return Err(failed(error)),
                 Err(_) => {}
             }
         }
         if let Some(console) = &config.console {
-            add(console, io::stdout().is_terminal(), Box::new(io::stdout()));
+            let colour = io::stdout().is_terminal();
+            add(console, &console_level, colour, Box::new(io::stdout()));
         }
         // Libraries log through `log`; the first driver of a process connects the two, and each
         // record goes to the subscriber of the thread that it comes from.
@@ -100,11 +101,37 @@ impl Logger {
             last: Mutex::new(Instant::now()),
         };
         let dispatch = Dispatch::new(Registry::default().with(layer));
-        Ok(Self {
+        let logger = Self {
             dispatch,
             dropped,
+            file_level,
+            console_level,
             _writers: writers,
-        })
+        };
+        logger.set_levels(config, debug);
+        Ok(logger)
+    }
+
+    /// Other levels, for the places that are open.
+    pub fn set_levels(&self, config: &LogConfig, debug: bool) {
+        let level = |sink: &LogSink| {
+            if debug {
+                sink.level.min(LogLevel::Debug)
+            } else {
+                sink.level
+            }
+        };
+        if let Some(file) = &config.file {
+            self.file_level.set(level(&file.sink));
+        }
+        if let Some(console) = &config.console {
+            self.console_level.set(level(console));
+        }
+        // With one subscriber in the process it is the thread's own that is asked.
+        tracing::dispatcher::with_default(
+            &self.dispatch,
+            tracing::callsite::rebuild_interest_cache,
+        );
     }
 
     /// What threads of this driver log to.
@@ -122,10 +149,35 @@ impl Logger {
 
 /// One place that lines go to.
 struct Sink {
-    level: LogLevel,
+    level: Arc<Threshold>,
     pattern: Pattern,
     colour: bool,
     out: NonBlocking,
+}
+
+/// A level that may change.
+#[derive(Debug, Default)]
+struct Threshold(AtomicU8);
+
+impl Threshold {
+    const ALL: [LogLevel; 7] = [
+        LogLevel::Trace,
+        LogLevel::Debug,
+        LogLevel::Info,
+        LogLevel::Warn,
+        LogLevel::Error,
+        LogLevel::Critical,
+        LogLevel::Off,
+    ];
+
+    fn get(&self) -> LogLevel {
+        let at = usize::from(self.0.load(Ordering::Relaxed));
+        Self::ALL.get(at).copied().unwrap_or_default()
+    }
+
+    fn set(&self, level: LogLevel) {
+        self.0.store(level as u8, Ordering::Relaxed);
+    }
 }
 
 /// Makes lines of tracing's events.
@@ -138,7 +190,8 @@ impl Lines {
     fn wants(&self, level: LogLevel) -> bool {
         self.sinks
             .iter()
-            .any(|sink| level >= sink.level && sink.level != LogLevel::Off)
+            .map(|sink| sink.level.get())
+            .any(|least| level >= least && least != LogLevel::Off)
     }
 }
 
@@ -170,7 +223,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         };
         let text = message.text();
         let time = Zoned::now();
-        for sink in self.sinks.iter().filter(|sink| level >= sink.level) {
+        for sink in self.sinks.iter().filter(|sink| level >= sink.level.get()) {
             let mut line = String::with_capacity(text.len() + 64);
             let record = Record {
                 time: &time,

@@ -76,6 +76,15 @@ pub struct Leftover {
 }
 
 impl MqttBridge {
+    /// Whether a bridge can be made of this, as far as that can be seen beforehand.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn check(config: &MqttConfig, parts: BridgeParts) -> Result<(), MqttError> {
+        let mut plan = Plan::new(config, &parts.names, parts.directions, parts.generation)?;
+        plan.status(config, parts.report).map(drop)
+    }
+
     /// Makes a bridge, and the task that works for it until it is stopped.
     ///
     /// # Errors

@@ -1,0 +1,100 @@
+//! Everything that the files say.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::Source;
+use super::plan::{Plan, PlanError};
+use crate::auth::UserTable;
+use crate::config::model::{DaemonEntry, DriverConfig};
+use crate::config::{self, ConfigError};
+
+/// What a driver runs by.
+pub(super) struct Loaded {
+    pub(super) config: DriverConfig,
+    pub(super) users: UserTable,
+    pub(super) daemon: Option<DaemonEntry>,
+    pub(super) plan: Plan,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Why files are not good to start with.
+#[derive(Debug, Error)]
+pub(super) enum LoadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// An error, and the driver file where that much could be read.
+pub(super) struct Unloaded {
+    pub(super) cause: LoadError,
+    pub(super) config: Option<DriverConfig>,
+}
+
+/// True where the files are good to start with.
+pub(super) fn check(source: &Source) -> bool {
+    match load(source) {
+        Ok(_) => true,
+        Err(unloaded) => {
+            tracing::error!("the configuration has errors: {}", unloaded.cause);
+            false
+        }
+    }
+}
+
+/// Reads everything.
+pub(super) fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
+    let loaded = config::load_driver(&source.config).map_err(|error| {
+        Box::new(Unloaded {
+            cause: error.into(),
+            config: None,
+        })
+    })?;
+    let (config, mut warnings) = loaded;
+    let rest = (|| {
+        let users = match &config.path_users {
+            Some(path) => {
+                let (users, more) = config::load_users(path)?;
+                warnings.extend(more);
+                users
+            }
+            None => UserTable::default(),
+        };
+        let found = config::find_daemon(&config.bridge, &source.config, &source.guid)?;
+        let (daemon, more) = found.map_or((None, Vec::new()), |(entry, more)| (Some(entry), more));
+        warnings.extend(more);
+        let plan = Plan::new(&config.bridge, &config.mqtt, daemon.as_ref())?;
+        Ok((users, daemon, plan))
+    })();
+    match rest {
+        Ok((users, daemon, plan)) => Ok(Loaded {
+            config,
+            users,
+            daemon,
+            plan,
+            warnings,
+        }),
+        Err(cause) => Err(Box::new(Unloaded {
+            cause,
+            config: Some(config),
+        })),
+    }
+}
+
+impl Loaded {
+    /// The files that all this was read from.
+    pub(super) fn files(&self, source: &Source) -> Vec<PathBuf> {
+        let own = !source.config.trim_start().starts_with('{');
+        let own = own.then(|| PathBuf::from(&source.config));
+        let config = &self.config;
+        own.into_iter()
+            .chain(config.path_users.clone())
+            .chain(config.key_file.clone())
+            .chain(config.bridge.vscpd_config.clone())
+            .chain(self.daemon.as_ref().map(|daemon| daemon.file.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,275 @@
+//! A configuration that changes while the driver runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Source;
+use super::bridges::About;
+use super::engine::{Engine, Owned, connect, routing, settings};
+use super::host::HostPort;
+use super::interfaces;
+use super::loaded::{Loaded, load};
+use crate::auth::{User, UserTable};
+use crate::config::model::{DriverConfig, Interface, LogConfig};
+use crate::error::with_causes;
+use crate::hub::{Hub, Uplink};
+use crate::net::tls::server::Acceptor;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is as the files say, or they are broken and changed nothing.
+    Done,
+    /// Something could not be opened; it is worth another try.
+    Again,
+    /// What has changed can only be had by starting anew.
+    Restart,
+}
+
+impl Engine {
+    /// Reads all files afresh, and applies what has changed to what runs. A broken file changes
+    /// nothing. With `abort` it does not wait for names to be looked up.
+    pub(super) fn reload(
+        &self,
+        source: &Source,
+        host: &Arc<HostPort>,
+        abort: &CancellationToken,
+    ) -> Outcome {
+        self.logged(|| {
+            let loaded = match load(source) {
+                Ok(loaded) => loaded,
+                Err(unloaded) => {
+                    tracing::error!("a file has changed and has errors; all stays as it was:");
+                    let text = with_causes(&unloaded.cause);
+                    text.lines().for_each(|line| tracing::error!("{line}"));
+                    return Outcome::Done;
+                }
+            };
+            match &mut *self.owned() {
+                Some(owned) => self.apply(loaded, source, host, owned, abort),
+                None => Outcome::Done,
+            }
+        })
+    }
+
+    fn apply(
+        &self,
+        new: Loaded,
+        source: &Source,
+        host: &Arc<HostPort>,
+        owned: &mut Owned,
+        abort: &CancellationToken,
+    ) -> Outcome {
+        let old = &owned.loaded;
+        if same(old, &new) && self.is_complete(&new.config, owned) {
+            return Outcome::Done;
+        }
+        for warning in new.warnings.iter().filter(|w| !old.warnings.contains(w)) {
+            tracing::warn!("{warning}");
+        }
+        if let Some(why) = needs_a_start(old, &new) {
+            tracing::warn!("configuration changed: {why}, so the driver starts anew");
+            return Outcome::Restart;
+        }
+        // Everything that can be seen to be wrong comes before the first change.
+        let about = About::new(self.guid, self.layout, &new);
+        let checked = about
+            .check(&new.plan, &self.hub)
+            .map_err(|error| with_causes(&error))
+            .and_then(|()| {
+                interfaces::acceptor(new.config.tls.as_ref()).map_err(|error| with_causes(&error))
+            });
+        let tls = match checked {
+            Ok(tls) => tls,
+            Err(error) => {
+                tracing::error!("the changed configuration cannot be used, all stays: {error}");
+                return Outcome::Done;
+            }
+        };
+        owned
+            .logger
+            .set_levels(&new.config.logging, new.config.debug);
+        self.hub.change(routing(&new.config));
+        if new.plan.publish.host {
+            connect(host, &self.hub, &new, self.layout);
+        }
+        say_changes(&old.config, &new.config);
+        say_users(&old.users, &new.users);
+        let all = About::new(self.guid, self.layout, old) != about;
+        let host = new
+            .plan
+            .publish
+            .host
+            .then(|| Arc::clone(host) as Arc<dyn Uplink>);
+        let bridges = owned
+            .bridges
+            .change(&new.plan, &about, all, &self.hub, host);
+        if let Err(error) = owned.runtime.block_on(bridges) {
+            tracing::error!("a bridge cannot start: {}", with_causes(&error));
+            owned.loaded = new;
+            return Outcome::Restart;
+        }
+        self.reopen(&new, tls, owned, abort);
+        self.context.change(settings(
+            &new,
+            interfaces::capabilities(&owned.interfaces.addresses(), owned.interfaces.any_secure()),
+        ));
+        end_sessions(&self.hub, &new);
+        self.files.send_replace(new.files(source));
+        owned.loaded = new;
+        if self.is_complete(&owned.loaded.config, owned) {
+            Outcome::Done
+        } else {
+            Outcome::Again
+        }
+    }
+
+    /// Opens and closes interfaces. Where clear text was allowed, or a key was another, no session
+    /// of before goes on.
+    fn reopen(
+        &self,
+        new: &Loaded,
+        tls: Option<Arc<Acceptor>>,
+        owned: &mut Owned,
+        abort: &CancellationToken,
+    ) {
+        let (old, now) = (&owned.loaded.config, &new.config);
+        let other_terms = old.cipher != now.cipher || old.encrypted_only != now.encrypted_only;
+        let other_tls = old.tls != now.tls;
+        if other_terms {
+            // Whoever comes in meanwhile comes in on the new terms.
+            self.context
+                .change(settings(new, self.context.settings().capabilities));
+        }
+        let again = |interface: &Interface| other_terms || other_tls && interface.secure;
+        owned.runtime.block_on(async {
+            let wanted = &now.interfaces;
+            tokio::select! {
+                () = owned.interfaces.change(wanted, again, tls, &self.context) => {}
+                () = abort.cancelled() => {}
+            }
+        });
+    }
+
+    /// True where all interfaces are open.
+    fn is_complete(&self, config: &DriverConfig, owned: &Owned) -> bool {
+        owned.interfaces.are(&config.interfaces)
+    }
+}
+
+fn same(old: &Loaded, new: &Loaded) -> bool {
+    old.config == new.config
+        && old.users == new.users
+        && old.daemon == new.daemon
+        && old.plan == new.plan
+}
+
+/// What cannot be changed while it runs.
+fn needs_a_start(old: &Loaded, new: &Loaded) -> Option<&'static str> {
+    let without_levels = |config: &LogConfig| {
+        let mut config = config.clone();
+        for sink in config
+            .file
+            .iter_mut()
+            .map(|file| &mut file.sink)
+            .chain(&mut config.console)
+        {
+            sink.level = Default::default();
+        }
+        config
+    };
+    if old.config.abi != new.config.abi {
+        Some("abi is another")
+    } else if without_levels(&old.config.logging) != without_levels(&new.config.logging) {
+        Some("logging is another in more than its levels")
+    } else if (old.plan.publish, old.plan.subscribe) != (new.plan.publish, new.plan.subscribe) {
+        Some("events are carried by another client")
+    } else {
+        None
+    }
+}
+
+/// One line for each part of the driver file that is another.
+fn say_changes(old: &DriverConfig, new: &DriverConfig) {
+    let parts = [
+        ("limits", old.limits != new.limits),
+        ("remotes", old.remotes != new.remotes),
+        ("variables", old.variables != new.variables),
+        (
+            "filter",
+            (old.filter_in, old.filter_out) != (new.filter_in, new.filter_out),
+        ),
+        (
+            "receive-sent-events",
+            old.receive_sent_events != new.receive_sent_events,
+        ),
+        ("interconnect", old.interconnect != new.interconnect),
+        ("event-format", old.event_format != new.event_format),
+        (
+            "logging",
+            old.logging != new.logging || old.debug != new.debug,
+        ),
+        (
+            "encryption",
+            old.cipher != new.cipher || old.encrypted_only != new.encrypted_only,
+        ),
+        ("tls", old.tls != new.tls),
+        ("outbox", old.outbox != new.outbox),
+        ("write", old.write != new.write),
+    ];
+    for (part, _) in parts.iter().filter(|(_, other)| *other) {
+        tracing::info!("configuration changed: {part}");
+    }
+}
+
+fn say_users(old: &UserTable, new: &UserTable) {
+    for user in new.iter() {
+        match old.get(&user.name) {
+            None => tracing::info!(user = user.name, "configuration changed: new user"),
+            Some(known) if known != user => {
+                tracing::info!(user = user.name, "configuration changed: user");
+            }
+            Some(_) => {}
+        }
+    }
+    for user in old.iter().filter(|user| new.get(&user.name).is_none()) {
+        tracing::info!(user = user.name, "configuration changed: user removed");
+    }
+}
+
+/// Sessions of users who are gone or may not be here any more end; the others have the rights
+/// that they have now.
+fn end_sessions(hub: &Hub, new: &Loaded) {
+    for channel in hub.channels().iter() {
+        let user = channel.user();
+        let peer = channel.peer().parse::<SocketAddr>().map(|peer| peer.ip());
+        let may_be_here = |user: &User| {
+            user.rights.admit_link()
+                && peer.as_ref().is_ok_and(|peer| {
+                    new.config.remotes.allows(*peer) && user.remotes.allows(*peer)
+                })
+        };
+        match new.users.get(&user.name) {
+            Some(now) if may_be_here(now) => {
+                if **now != *user {
+                    channel.set_user(Arc::clone(now));
+                }
+            }
+            now => {
+                let reason = match now {
+                    Some(_) => "the user may not be here any more",
+                    None => "there is no such user any more",
+                };
+                tracing::warn!(
+                    client = channel.peer(),
+                    user = user.name,
+                    reason,
+                    "session ended"
+                );
+                channel.ended().cancel();
+            }
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! Files that change while the driver runs.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use vscpl2drv_link::driver::{Driver, Source};
+use vscpl2drv_link::event::Guid;
+use vscpl2drv_link::event::text::{Defaults, parse};
+use vscpl2drv_link::wire::binary::Strength;
+
+mod support;
+
+use support::binary::{Binary, key_file};
+use support::client::Client;
+use support::dialogue;
+use support::mosquitto::{Mosquitto, Subscriber, free_port};
+use support::tools::{PATIENCE, wait_until};
+
+/// A driver whose files lie in a folder of their own.
+struct Bench {
+    place: TempDir,
+    driver: Option<Driver>,
+}
+
+impl Bench {
+    /// `members` are the driver file's own.
+    fn start(members: &str) -> Self {
+        let place = TempDir::new().unwrap();
+        fs::copy(dialogue::users(), place.path().join("users.json")).unwrap();
+        let mut bench = Self {
+            place,
+            driver: None,
+        };
+        fs::write(bench.file(), bench.text(members)).unwrap();
+        let source = Source {
+            config: bench.file().display().to_string(),
+            guid: "::1".parse().unwrap(),
+        };
+        bench.driver = Driver::open(source);
+        assert!(bench.driver.is_some(), "{}", bench.log());
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.path("link.json")
+    }
+
+    fn text(&self, members: &str) -> String {
+        let level = if members.contains("\"file-log-level\"") {
+            ""
+        } else {
+            "\"logging\": {\"file-path\": \"LOG\", \"file-pattern\": \"%l %v\"}, "
+        };
+        format!(
+            "{{{level} {members}, \"abi\": \"v2\", \"path-users\": {:?}}}",
+            self.path("users.json")
+        )
+        .replace("LOG", &self.path("log").display().to_string())
+        .replace("PLACE", &self.place.path().display().to_string())
+    }
+
+    /// Other members, put in place as editors do it: another file takes the name.
+    fn edit(&self, members: &str) {
+        self.replace("link.json", &self.text(members));
+    }
+
+    fn replace(&self, name: &str, text: &str) {
+        fs::write(self.path("new"), text).unwrap();
+        fs::rename(self.path("new"), self.path(name)).unwrap();
+    }
+
+    /// The users file with a change in it, written in place.
+    fn edit_users(&self, change: impl FnOnce(String) -> String) {
+        let file = self.path("users.json");
+        let text = fs::read_to_string(&file).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(text, changed, "the test changes something");
+        fs::write(file, changed).unwrap();
+    }
+
+    fn driver(&self) -> &Driver {
+        self.driver.as_ref().unwrap()
+    }
+
+    fn addresses(&self) -> Vec<SocketAddr> {
+        self.driver().addresses()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn wait_for(&self, words: &str) {
+        self.wait_for_times(words, 1);
+    }
+
+    fn wait_for_times(&self, words: &str, times: usize) {
+        let start = std::time::Instant::now();
+        while self.log().matches(words).count() < times {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{words} is not in {}",
+                self.log()
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    fn write(&self, line: &str) {
+        let defaults = Defaults {
+            now: 1,
+            obid: 0,
+            guid: Guid::ZERO,
+        };
+        self.driver().write(parse(line, &defaults).unwrap());
+    }
+}
+
+fn log_in(address: SocketAddr, user: &str, password: &str) -> Option<Client> {
+    let mut client = Client::connect(address);
+    client.must(&format!("user {user}"));
+    (client.ask(&format!("pass {password}")) == ["+OK - Success."]).then_some(client)
+}
+
+const PLAIN: &str = "\"interface\": \"tcp://127.0.0.1:0\"";
+
+#[test]
+fn users_come_go_and_change_at_once() {
+    let bench = Bench::start(PLAIN);
+    let address = bench.addresses()[0];
+    let mut admin = Client::log_in(address);
+    let mut sender = log_in(address, "sender", "secret").unwrap();
+    sender.must("send 0,20,3,,,,-,1");
+    let mut gone = log_in(address, "user", "secret").unwrap();
+    gone.must("rcvloop");
+    assert!(log_in(address, "new", "secret").is_none());
+
+    // One is renamed, and another has no rights to send any more.
+    bench.edit_users(|text| {
+        text.replace("\"name\": \"user\"", "\"name\": \"other\"")
+            .replace("send-events", "receive-events")
+    });
+    wait_until("the user who is gone is cut off", || gone.line().is_none());
+    bench.wait_for("configuration changed: user user=sender");
+    assert_eq!(
+        sender.ask("send 0,20,3,,,,-,1"),
+        ["-OK - User does not have rights to perform this operation."]
+    );
+    bench.wait_for("configuration changed: user removed user=user");
+    assert!(log_in(address, "user", "secret").is_none());
+    admin.must("noop");
+
+    // A host that may not be here any more.
+    bench.edit_users(|text| {
+        let place = text.find("\"reader\"").unwrap();
+        let (head, tail) = text.split_at(place);
+        let tail = tail.replacen(
+            "\"rights\"",
+            "\"remotes\": [\"+192.0.2.0/24\"], \"rights\"",
+            1,
+        );
+        format!("{head}{tail}")
+    });
+    bench.wait_for("configuration changed: user user=reader");
+    assert!(log_in(address, "reader", "secret").is_none());
+    admin.must("noop");
+    assert_eq!(bench.log().matches("session ended").count(), 1);
+    bench.driver().close();
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_is_reported() {
+    let bench = Bench::start(PLAIN);
+    let address = bench.addresses()[0];
+    let mut admin = Client::log_in(address);
+    bench.replace("users.json", "{\"users\": [{\"name\": \"admin\"");
+    bench.wait_for("a file has changed and has errors; all stays as it was");
+    assert!(bench.log().contains("users.json:1:"), "{}", bench.log());
+    admin.must("noop");
+    drop(Client::log_in(address));
+    // The driver file too, and a value that only the MQTT part looks at.
+    bench.edit("\"interface\": \"tcp://127.0.0.1:0\", \"max-clients\": \"many\"");
+    bench.wait_for("max-clients");
+    fs::copy(dialogue::users(), bench.path("users.json")).unwrap();
+    let broker = free_port();
+    bench.edit(&format!(
+        "{PLAIN}, \"bridge\": {{\"publish\": \"both\"}}, \"mqtt\": {{\"host\": \"127.0.0.1\", \
+         \"port\": {broker}, \"publish\": [{{\"topic\": \"a/{{{{unknown}}}}\"}}]}}"
+    ));
+    bench.wait_for("unknown");
+    admin.must("noop");
+    // And a good one again: the session has seen none of all this.
+    bench.edit("\"interface\": \"tcp://127.0.0.1:0\", \"variables\": {\"on\": \"0,20,3,,,,-,1\"}");
+    bench.wait_for("configuration changed: variables");
+    Client::log_in(address).must("send $on");
+    admin.must("noop");
+    bench.driver().close();
+}
+
+#[test]
+fn filters_limits_and_log_levels_are_applied_to_those_who_are_there() {
+    let bench = Bench::start(PLAIN);
+    let address = bench.addresses()[0];
+    let mut admin = Client::log_in(address);
+    bench.edit(&format!(
+        "{PLAIN}, \"filter\": {{\"in-filter\": \"0,20,0,-\", \"in-mask\": \"0,0xFFFF,0,-\"}}, \
+         \"max-clients\": 2, \"max-out-queue\": 1, \"debug\": true, \
+         \"remotes\": [\"+127.0.0.0/8\"]"
+    ));
+    for part in ["limits", "remotes", "filter", "logging"] {
+        bench.wait_for(&format!("configuration changed: {part}"));
+    }
+    bench.write("0,10,6,,,,::1,1");
+    for n in 1..=3 {
+        bench.write(&format!("0,20,3,,,,::1,{n}"));
+    }
+    assert_eq!(admin.ask("cdta"), ["1", "+OK - Success."]);
+    assert!(admin.ask("stat")[0].starts_with("0,0,2,"));
+    // The bound on clients counts for whoever comes now.
+    let second = Client::log_in(address);
+    let mut third = String::new();
+    TcpStream::connect(address)
+        .unwrap()
+        .read_to_string(&mut third)
+        .unwrap();
+    assert_eq!(third, "-OK - Max number of clients connected.\r\n");
+    // Debug is written since.
+    drop(second);
+    bench.wait_for("debug the session ended");
+    bench.driver().close();
+}
+
+#[test]
+fn an_interface_is_opened_and_closed_alone() {
+    let (one, two, three) = (free_port(), free_port(), free_port());
+    let interface = |ports: &[u16]| {
+        let list: Vec<String> = ports
+            .iter()
+            .map(|port| format!("\"tcp://127.0.0.1:{port}\""))
+            .collect();
+        format!("\"interface\": [{}]", list.join(", "))
+    };
+    let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let bench = Bench::start(&interface(&[one, two]));
+    let mut stays = Client::log_in(address(one));
+    let mut goes = Client::log_in(address(two));
+    bench.edit(&interface(&[one, three]));
+    wait_until("the session of the closed one ends", || {
+        goes.line().is_none()
+    });
+    wait_until("the new one is open", || {
+        TcpStream::connect(address(three)).is_ok()
+    });
+    assert!(TcpStream::connect(address(two)).is_err());
+    stays.must("noop");
+    Client::log_in(address(three)).must("noop");
+    // One that is taken is tried again.
+    let taken = std::net::TcpListener::bind(address(two)).unwrap();
+    bench.edit(&interface(&[one, two]));
+    bench.wait_for("cannot listen on");
+    stays.must("noop");
+    drop(taken);
+    wait_until("it is open once it is free", || {
+        TcpStream::connect(address(two)).is_ok()
+    });
+    stays.must("noop");
+    bench.driver().close();
+}
+
+#[test]
+fn other_terms_of_encryption_hold_for_everybody() {
+    let bench = Bench::start(PLAIN);
+    key_file(bench.place.path());
+    let port = free_port();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let plain = format!("\"interface\": \"tcp://127.0.0.1:{port}\"");
+    bench.edit(&plain);
+    bench.wait_for(&format!("listening on {address}"));
+    let mut clear = Client::log_in(address);
+    bench.edit(&format!(
+        "{plain}, \"encryption\": \"aes256\", \"key-file\": \"PLACE/key\", \
+         \"require-encryption\": true"
+    ));
+    wait_until("the session in clear text ends", || clear.line().is_none());
+    // Not the old listener's queue.
+    bench.wait_for_times(&format!("listening on {address}"), 2);
+    let mut client = Binary::log_in(address, Strength::Aes256);
+    // Another key.
+    let key = fs::read_to_string(bench.path("key")).unwrap();
+    fs::write(bench.path("key"), key.replace('0', "1")).unwrap();
+    assert_eq!(client.frame(), None, "the session with the old key ends");
+    bench.wait_for_times("configuration changed: encryption", 2);
+    bench.driver().close();
+}
+
+fn mqtt(port: u16, topic: &str) -> String {
+    format!(
+        "{{\"host\": \"127.0.0.1\", \"port\": {port}, \"reconnect\": {{\"delay\": 1}}, \
+          \"publish\": [{{\"topic\": \"{topic}\", \"qos\": 1, \"format\": \"string\"}}]}}"
+    )
+}
+
+#[test]
+fn topics_change_and_one_broker_is_connected_anew_alone() {
+    let (one, two) = (Mosquitto::start(), Mosquitto::start());
+    let members = |topic: &str| {
+        format!(
+            "{PLAIN}, \"mqtt\": [{}, {}]",
+            mqtt(one.port(), topic),
+            mqtt(two.port(), "other")
+        )
+    };
+    let all = Subscriber::start(one.port(), "#", 1);
+    let bench = Bench::start(&members("old"));
+    let mut client = Client::log_in(bench.addresses()[0]);
+    support::bench::wait_for_broker(&mut client);
+    client.must("send 0,20,3,,,,-,1");
+    assert_eq!(all.message().0, "old");
+    bench.edit(&members("new"));
+    bench.wait_for(&format!(
+        "configuration changed: the broker 127.0.0.1:{}",
+        one.port()
+    ));
+    // Until the new one has taken over there is no room; the session goes on.
+    wait_until("an event is taken", || {
+        client.ask("send 0,20,3,,,,-,2") == ["+OK - Success."]
+    });
+    assert_eq!(all.message().0, "new");
+    let connected = format!("uplink=127.0.0.1:{}", two.port());
+    let times = bench
+        .log()
+        .lines()
+        .filter(|line| line.contains("connected") && line.contains(&connected))
+        .count();
+    assert_eq!(times, 1, "{}", bench.log());
+    client.must("noop");
+    bench.driver().close();
+}
+
+#[test]
+fn what_waits_for_a_broker_that_changes_goes_along() {
+    let mut broker = Mosquitto::start();
+    broker.stop();
+    let port = broker.port();
+    let bench = Bench::start(&format!("{PLAIN}, \"mqtt\": {}", mqtt(port, "old")));
+    let mut client = Client::log_in(bench.addresses()[0]);
+    for n in 1..=50 {
+        client.must(&format!("send 0,20,3,,,,-,{n}"));
+    }
+    bench.edit(&format!("{PLAIN}, \"mqtt\": {}", mqtt(port, "new")));
+    bench.wait_for("configuration changed: the broker");
+    wait_until("an event is taken", || {
+        client.ask("send 0,20,3,,,,-,51") == ["+OK - Success."]
+    });
+    broker.go();
+    let new = Subscriber::start(port, "new", 1);
+    let found: Vec<String> = (1..=51).map(|_| new.message().1).collect();
+    for (n, payload) in (1..).zip(&found) {
+        assert!(payload.ends_with(&format!(",0x{n:02X}")), "{found:?}");
+    }
+    bench.driver().close();
+}
+
+#[test]
+fn the_daemons_entry_is_watched_too() {
+    let broker = Mosquitto::start();
+    let place = TempDir::new().unwrap();
+    let daemon = place.path().join("vscpd.json");
+    let bench = Bench::start(PLAIN);
+    let entry = |topic: &str| {
+        format!(
+            "{{\"drivers\": {{\"level2\": [{{\"name\": \"link\", \"path-config\": {:?}, \
+              \"guid\": \"FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:01\", \"mqtt\": {}}}]}}}}",
+            bench.file(),
+            mqtt(broker.port(), topic)
+        )
+    };
+    fs::write(&daemon, entry("first")).unwrap();
+    let second = entry("second");
+    // From no daemon to one that is named: events are carried by another client, so it starts anew.
+    bench.edit(&format!(
+        "{PLAIN}, \"bridge\": {{\"vscpd-config\": {daemon:?}, \"publish\": \"driver\"}}"
+    ));
+    bench.wait_for("so the driver starts anew");
+    wait_until("it is there again", || {
+        bench
+            .addresses()
+            .first()
+            .is_some_and(|address| support::bench::answers(*address))
+    });
+    let mut client = Client::log_in(bench.addresses()[0]);
+    support::bench::wait_for_broker(&mut client);
+    let subscriber = Subscriber::start(broker.port(), "second", 1);
+    fs::write(&daemon, second).unwrap();
+    bench.wait_for("configuration changed: the broker");
+    wait_until("an event is taken", || {
+        client.ask("send 0,20,3,,,,-,7") == ["+OK - Success."]
+    });
+    assert!(subscriber.message().1.ends_with(",0x07"));
+    bench.driver().close();
+}
