@@ -1,8 +1,7 @@
 //! When an event happened: date, time and microseconds, or nanoseconds since 1970.
 
-use jiff::Timestamp;
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use thiserror::Error;
 
 /// The time of an event, in the form that it came in. Both convert to the other.
@@ -29,6 +28,8 @@ pub enum EventTime {
 pub struct DateError(String);
 
 const NANOS: i128 = 1_000_000_000;
+// Reckoned as civil time: jiff's time stamps end a day before the year 9999 does.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 /// The last second of the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 /// The first second of the year 1.
@@ -137,10 +138,7 @@ impl DateFields {
             narrow(self.second.min(59))?,
             0,
         );
-        let seconds = TimeZone::UTC.to_timestamp(at.ok()?).ok()?.as_second();
-        (FIRST_SECOND..=LAST_SECOND)
-            .contains(&seconds)
-            .then_some(seconds)
+        in_bounds(at.ok()?.duration_since(EPOCH).as_secs())
     }
 }
 
@@ -194,7 +192,7 @@ fn read_date(text: &str) -> Option<(i64, Option<u32>)> {
             (Some(nanos * 10_u32.pow(9 - end as u32)), &rest[end..])
         }
     };
-    Some((at.seconds()? - offset(zone)?, fraction))
+    Some((in_bounds(at.seconds()? - offset(zone)?)?, fraction))
 }
 
 /// Seconds east of UTC.
@@ -225,7 +223,16 @@ fn nanos_seconds(nanos: u64) -> i64 {
 
 fn civil(seconds: i64) -> DateTime {
     let seconds = seconds.clamp(FIRST_SECOND, LAST_SECOND);
-    TimeZone::UTC.to_datetime(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
+    EPOCH
+        .checked_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(EPOCH)
+}
+
+/// The years 1 to 9999.
+fn in_bounds(seconds: i64) -> Option<i64> {
+    (FIRST_SECOND..=LAST_SECOND)
+        .contains(&seconds)
+        .then_some(seconds)
 }
 
 fn digits(out: &mut [u8], mut value: u16) {
