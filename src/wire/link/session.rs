@@ -569,13 +569,16 @@ fn help(topic: &str, out: &mut Vec<u8>) {
 
 /// A line of the client's, printed back: clients must not take it for a status line.
 fn harmless(line: &str) -> String {
-    let text: String = line
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    ["+OK", "-OK", "+ERR"]
-        .iter()
-        .fold(text, |text, status| text.replace(status, &status[1..]))
+    const STATUSES: [&str; 3] = ["+OK", "-OK", "+ERR"];
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        out.push(if c.is_control() { ' ' } else { c });
+        // Another sign may stand before the one that goes.
+        while let Some(status) = STATUSES.iter().find(|status| out.ends_with(**status)) {
+            out.remove(out.len() - status.len());
+        }
+    }
+    out
 }
 
 fn say(out: &mut Vec<u8>, text: &str) {

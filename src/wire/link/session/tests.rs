@@ -52,6 +52,21 @@ fn no_command_is_known_by_a_part_of_its_name() {
     }
 }
 
+#[test]
+fn what_is_printed_back_is_no_status() {
+    for line in ["--OK - Success.", "-+OKOK", "x ++OK", "x +-OK", "x -+ERR"] {
+        let mut session = Session::new(Arc::default());
+        let mut out = Vec::new();
+        for line in [line, "+", "++", &format!("help {line}")] {
+            out.clear();
+            session.handle(Line::Text(line.as_bytes()), 1, &mut out);
+            let text = String::from_utf8(out.clone()).unwrap();
+            let statuses = text.matches("+OK").count() + text.matches("-OK").count();
+            assert_eq!(statuses, 1, "{line}: {text}");
+        }
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn every_line_has_one_status_or_a_request(
