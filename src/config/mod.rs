@@ -77,17 +77,28 @@ impl fmt::Display for ConfigError {
 /// # Errors
 /// [`ConfigError`] has everything that keeps the driver from starting.
 pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
-    let (source, mut report) = if config.trim_start().starts_with('{') {
-        (
-            Some(config.to_owned()),
-            Report::new(Path::new("(configuration)")),
-        )
-    } else {
-        let mut report = Report::new(Path::new(config));
-        (read_file(Path::new(config), &mut report), report)
-    };
+    if config.trim_start().starts_with('{') {
+        return parse_driver(config);
+    }
+    let mut report = Report::new(Path::new(config));
+    let source = read_file(Path::new(config), &mut report);
+    driver_of(source.as_deref(), report)
+}
+
+/// Reads the text of a driver file, whatever it begins with. Looks at no file, unlike
+/// [`load_driver`].
+///
+/// # Errors
+/// [`ConfigError`], as [`load_driver`].
+pub fn parse_driver(source: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
+    driver_of(Some(source), Report::new(Path::new("(configuration)")))
+}
+
+fn driver_of(
+    source: Option<&str>,
+    mut report: Report,
+) -> Result<(DriverConfig, Vec<String>), ConfigError> {
     let value = source
-        .as_deref()
         .and_then(|source| Node::root(source, &mut report))
         .and_then(|root| driver::read(&root, &mut report));
     match value {
@@ -105,8 +116,25 @@ pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigEr
 /// [`ConfigError`].
 pub fn load_users(path: &Path) -> Result<(UserTable, Vec<String>), ConfigError> {
     let mut report = Report::new(path);
-    let users = read_file(path, &mut report)
-        .and_then(|source| users::read(&Node::root(&source, &mut report)?, &mut report));
+    let source = read_file(path, &mut report);
+    users_of(source.as_deref(), report)
+}
+
+/// Reads the text of a users file. Looks at no file, unlike [`load_users`].
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn parse_users(source: &str) -> Result<(UserTable, Vec<String>), ConfigError> {
+    users_of(Some(source), Report::new(Path::new("(users)")))
+}
+
+fn users_of(
+    source: Option<&str>,
+    mut report: Report,
+) -> Result<(UserTable, Vec<String>), ConfigError> {
+    let users = source
+        .and_then(|source| Node::root(source, &mut report))
+        .and_then(|root| users::read(&root, &mut report));
     match users {
         Some(users) if !report.has_errors() => Ok((users, report.warnings())),
         _ => Err(ConfigError::new(report)),
