@@ -43,10 +43,17 @@ pub enum TemplateError {
         /// Where.
         at: usize,
     },
+    /// A section within too many others.
+    #[error("the section at character {0} stands within {MOST_NESTED} others")]
+    Nested(usize),
     /// What is rendered is no name of MQTT's.
     #[error("it does not make a topic")]
     Name(#[from] NameError),
 }
+
+/// Sections within each other. Rendering takes a bit of the stack for each, and the stack is the
+/// host's.
+const MOST_NESTED: usize = 32;
 
 /// A template, read once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +86,10 @@ impl Template {
             variable: Variable,
             inverted: bool,
             around: Vec<Piece>,
+        }
+        // No topic is longer, and finding places takes time with the square of the length.
+        if text.len() > usize::from(u16::MAX) {
+            return Err(NameError::Long.into());
         }
         let mut pieces = Vec::new();
         let mut open: Vec<Open> = Vec::new();
@@ -124,6 +135,9 @@ impl Template {
             };
             match kind {
                 Some('!') => {}
+                Some('#' | '^') if open.len() == MOST_NESTED => {
+                    return Err(TemplateError::Nested(at));
+                }
                 Some(kind @ ('#' | '^')) => open.push(Open {
                     at,
                     name: name.to_owned(),

@@ -170,7 +170,7 @@ fn subscriptions_have_the_drivers_guid() {
 
 #[test]
 fn what_is_refused() {
-    let compile = |text| Template::compile(text, &settings());
+    let compile = |text: &str| Template::compile(text, &settings());
     assert_eq!(compile("ab{{class"), Err(TemplateError::Open(3)));
     assert_eq!(
         compile("å{{clas}}"),
@@ -195,6 +195,13 @@ fn what_is_refused() {
     ] {
         assert!(compile(bad).is_err(), "{bad}");
     }
+    let nested = |depth| {
+        let (begin, end) = ("{{^class}}".repeat(depth), "{{/class}}".repeat(depth));
+        compile(&format!("{begin}a{end}"))
+    };
+    assert!(nested(32).is_ok());
+    assert_eq!(nested(33), Err(TemplateError::Nested(321)));
+    assert_eq!(compile(&"a".repeat(65536)), Err(NameError::Long.into()));
 }
 
 /// Rendered as the daemon does.
