@@ -1,0 +1,80 @@
+//! The checks: each takes any bytes, and panics where the driver does not keep a promise.
+//!
+//! | module | what |
+//! |---|---|
+//! | `lines` | lines from bytes |
+//! | `session` | the dialogue of a client |
+//! | `events` | the forms of an event, and payloads |
+//! | `values` | GUIDs, dates, filters |
+//! | `topics` | topic templates |
+//! | `files` | the driver's file, the users file |
+
+mod events;
+mod files;
+mod lines;
+mod session;
+mod topics;
+mod values;
+
+use vscpl2drv_link::event::text::Defaults;
+use vscpl2drv_link::event::{Event, Guid};
+
+pub use events::{event_text, frame, json, payload, xml};
+pub use files::{driver_file, users_file};
+pub use lines::line;
+pub use session::session;
+pub use topics::topic;
+pub use values::{date, filter, guid};
+
+/// A check.
+pub type Check = fn(&[u8]);
+
+/// Every check, by the name of its target and of its folder in `fuzz/corpus`.
+pub const ALL: &[(&str, Check)] = &[
+    ("date", date),
+    ("driver_file", driver_file),
+    ("event_text", event_text),
+    ("filter", filter),
+    ("frame", frame),
+    ("guid", guid),
+    ("json", json),
+    ("line", line),
+    ("payload", payload),
+    ("session", session),
+    ("topic", topic),
+    ("users_file", users_file),
+    ("xml", xml),
+];
+
+/// A moment in 2023, in nanoseconds.
+const NOW: u64 = 1_700_000_000_123_456_789;
+
+/// What an event without them gets.
+fn defaults() -> Defaults {
+    let guid: [u8; 16] = std::array::from_fn(|at| at as u8);
+    Defaults {
+        now: NOW,
+        obid: 7,
+        guid: Guid::from(guid),
+    }
+}
+
+/// Everything but the time and the obid, which not every form has.
+fn same(back: &Event, event: &Event) {
+    assert_eq!(
+        (back.head, back.class, back.vscp_type, back.guid, &back.data),
+        (
+            event.head,
+            event.class,
+            event.vscp_type,
+            event.guid,
+            &event.data
+        )
+    );
+}
+
+/// The date, and the time stamp in microseconds.
+fn same_classic_time(back: &Event, event: &Event) {
+    assert_eq!(back.time.seconds(), event.time.seconds());
+    assert_eq!(back.time.micros(), event.time.micros());
+}
