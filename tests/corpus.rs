@@ -165,7 +165,7 @@ macro_rules! targets {
 }
 
 targets! {
-    date driver_file event_text filter frame guid json line payload session topic users_file xml
+    binary_frame binary_session date driver_file event_text filter frame guid json line payload session topic users_file xml
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use allowed::{AllowedError, AllowedEvent, AllowedEvents, Direction, Fault};
 pub use credential::{Credential, CredentialError};
 pub use remotes::{Remotes, RemotesError};
 pub use rights::{Privilege, Rights, RightsError};
-pub use throttle::Throttle;
+pub use throttle::{Network, Throttle, network};
 pub use user::{Refusal, User, UserTable, UserTableError};
 pub use verifier::{Reason, Refused, Verifier};
 

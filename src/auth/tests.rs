@@ -320,6 +320,40 @@ fn a_right_login_is_remembered() {
 }
 
 #[test]
+fn only_a_login_that_was_right_before_is_recognised() {
+    let mut door = Door::new();
+    let recognised = |door: &Door, name: &str, password: &str, peer| {
+        let (steps, user) = work::of(|| {
+            let Door {
+                verifier,
+                table,
+                global,
+            } = door;
+            verifier.recognise(table, name, password, peer, global)
+        });
+        assert_eq!(steps, 0);
+        user.map(|user| user.name.clone())
+    };
+    assert_eq!(recognised(&door, "admin", "secret", HOME), None);
+    for name in ["admin", "special1", "nobody"] {
+        let _ = door.knock(name, "secret", HOME);
+    }
+    let known = recognised(&door, "admin", "secret", HOME);
+    assert_eq!(known.as_deref(), Some("admin"));
+    for (name, password, peer) in [
+        ("admin", "wrong", HOME),
+        ("admin", "secret", AWAY),
+        ("special1", "secret", HOME),
+        ("user", "secret", HOME),
+        ("nobody", "secret", HOME),
+    ] {
+        assert_eq!(recognised(&door, name, password, peer), None, "{name}");
+    }
+    door.table = UserTable::new(vec![user("admin", ADMIN_MD5, "admin")]).unwrap();
+    assert_eq!(recognised(&door, "admin", "secret", HOME), None);
+}
+
+#[test]
 fn users_who_are_gone_are_forgotten() {
     let mut door = Door::new();
     for name in ["admin", "user", "my user,1"] {

@@ -21,8 +21,9 @@ pub struct Throttle {
     hasher: RandomState,
 }
 
-/// An IPv4 address in its mapped form, or the upper half of an IPv6 address.
-type Network = u128;
+/// Whom an address is counted as: an IPv4 address in its mapped form, or the upper half of an IPv6
+/// address.
+pub type Network = u128;
 
 impl Throttle {
     /// The most addresses that are remembered.
@@ -76,7 +77,9 @@ impl Throttle {
     }
 }
 
-fn network(address: IpAddr) -> Network {
+/// The network of an address.
+#[must_use]
+pub fn network(address: IpAddr) -> Network {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64,

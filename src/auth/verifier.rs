@@ -150,6 +150,25 @@ impl Verifier {
         Ok(Arc::clone(user))
     }
 
+    /// The user, where this very login was right before and still is: a matter of microseconds.
+    ///
+    /// What is not recognised may be right all the same, and is for
+    /// [`authenticate`](Self::authenticate) to say.
+    #[must_use]
+    pub fn recognise(
+        &self,
+        table: &UserTable,
+        name: &str,
+        password: &str,
+        peer: IpAddr,
+        global: &Remotes,
+    ) -> Option<Arc<User>> {
+        let user = table.get(name);
+        let tag = self.tag(name, password, user.map(|user| &user.credential));
+        let user = user.filter(|user| self.remembers(name, &tag) && user.rights.admit_link())?;
+        (global.allows(peer) && user.remotes.allows(peer)).then(|| Arc::clone(user))
+    }
+
     fn tag(&self, name: &str, password: &str, credential: Option<&Credential>) -> Tag {
         let credential = Zeroizing::new(credential.map(ToString::to_string).unwrap_or_default());
         let mut mac = Hmac::<Sha256>::new((&*self.key).into());

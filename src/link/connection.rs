@@ -10,13 +10,14 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::audit::{self, Refusals};
+use super::input::Input;
 use super::perform::{Next, Performer};
+use super::seats::Seat;
 use super::{Context, Control};
 use crate::hub::{Channel, SharedEvent};
 use crate::os::now;
-use crate::wire::binary::{BadFrame, FrameReader};
-use crate::wire::line::LineReader;
-use crate::wire::link::{Request, Session, reply};
+use crate::wire::binary::BadFrame;
+use crate::wire::link::{LINE_BEFORE_LOGIN, Request, Session, reply};
 
 /// Answers to pipelined commands, and events, are written together up to about this size.
 const BATCH: usize = 32 * 1024;
@@ -24,6 +25,12 @@ const BATCH: usize = 32 * 1024;
 const EVENTS: usize = 256;
 /// How often the receive loop says that the line is alive (VSCP specification, "RCVLOOP").
 const ALIVE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the answer to a login is worked on for somebody who says nothing more: long enough
+/// for a check and the wait after it, where there is no crowd.
+const LAST_WORD: Duration = Duration::from_secs(5);
+/// Part of a frame that is followed by nothing for so long is looked at as if it were all.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// How long the last words may take.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
@@ -44,6 +51,7 @@ pub(super) async fn run<S>(
     beneath: Beneath,
     context: Arc<Context>,
     stop: CancellationToken,
+    seat: Option<Seat>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -51,13 +59,12 @@ pub(super) async fn run<S>(
     let terms = Arc::clone(&settings.terms);
     let mut connection = Connection {
         stream,
-        lines: LineReader::default(),
-        frames: FrameReader::default(),
+        input: Input::default(),
         out: reply::greeting().into_bytes(),
         events: Vec::new(),
         session: Session::new(terms, beneath != Beneath::Plain),
         refusals: Refusals::default(),
-        performer: Performer::new(Arc::clone(&context), peer),
+        performer: Performer::new(Arc::clone(&context), peer, seat),
         alive: tokio::time::interval(ALIVE_EVERY),
         deadline: Instant::now() + settings.limits.login_timeout,
         begun: None,
@@ -129,15 +136,14 @@ impl End {
             Self::Unfinished => "the rest of a frame did not come",
             Self::Random => "the system gave no random numbers",
             Self::Bad(_) => "it sent a frame that is none",
-            Self::Stopped => "the driver stopped serving",
+            Self::Stopped => "the driver stopped serving, or needed the place",
         }
     }
 }
 
 struct Connection<S> {
     stream: S,
-    lines: LineReader,
-    frames: FrameReader,
+    input: Input,
     out: Vec<u8>,
     events: Vec<Arc<SharedEvent>>,
     session: Session,
@@ -173,7 +179,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn answer(&mut self) -> Result<(), End> {
         let was_looping = self.session.looping();
         self.performer.refresh(&mut self.session);
-        while let Some(request) = self.next_request()? {
+        loop {
+            // Whoever has answered: there may be thousands of lines, each with a long answer.
+            if self.out.len() >= BATCH {
+                self.flush().await?;
+            }
+            // Lines that came together count as well: their answers may be read slowly.
+            if !self.session.logged_in() && Instant::now() >= self.deadline {
+                return Err(End::Silent);
+            }
+            let Some(request) = self.next_request()? else {
+                break;
+            };
             if let Some((command, status)) = self.session.take_refused() {
                 let (peer, user) = (self.performer.peer(), self.performer.user());
                 self.refusals.note(peer, &user, command, status.text());
@@ -184,9 +201,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.session.broken() {
                 return Err(End::Random);
             }
-            if self.out.len() >= BATCH {
-                self.flush().await?;
-            }
         }
         if self.session.looping() && !was_looping {
             self.alive.reset();
@@ -196,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.deadline = Instant::now() + limits.idle_timeout;
         }
         self.begun = match self.session.binary() {
-            Some(_) if self.frames.has_begun() => self
+            Some(_) if self.input.ahead() > 0 => self
                 .begun
                 .or_else(|| Some(Instant::now() + limits.response_timeout)),
             _ => None,
@@ -208,16 +222,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn next_request(&mut self) -> Result<Option<Option<Request>>, End> {
         let (session, out) = (&mut self.session, &mut self.out);
         let Some(cipher) = session.binary() else {
-            let Some(line) = self.lines.next_line(session.line_cap()) else {
+            let Some(line) = self.input.line(session.line_cap()) else {
                 return Ok(None);
             };
             let request = session.handle(line, now(), out);
-            if session.binary().is_some() {
-                self.frames.push(&self.lines.take_rest());
-            }
+            self.input.set_binary(session.binary().is_some());
             return Ok(Some(request));
         };
-        let Some((frame, iv)) = self.frames.next_frame(cipher).map_err(End::Bad)? else {
+        let Some((frame, iv)) = self.input.frame(cipher).map_err(End::Bad)? else {
             return Ok(None);
         };
         if !self.context.is_new(&iv) {
@@ -225,15 +237,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.begun = None;
         let request = session.handle_frame(frame, now(), out).map_err(End::Bad)?;
-        if session.binary().is_none() {
-            self.lines.push(&self.frames.take_rest());
-        }
+        self.input.set_binary(session.binary().is_some());
         Ok(Some(request))
     }
 
     async fn perform(&mut self, request: Request) -> Result<(), End> {
+        let waits = matches!(request, Request::Login { .. });
         let (session, out) = (&mut self.session, &mut self.out);
-        match self.performer.perform(request, session, out).await {
+        let next = tokio::select! {
+            biased;
+            next = self.performer.perform(request, session, out) => next,
+            () = broken(&mut self.stream, &mut self.input), if waits => return Err(End::Gone),
+        };
+        match next {
             Next::GoOn => {}
             Next::More => {
                 while self.performer.more(&mut self.session, &mut self.out) {
@@ -297,18 +313,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = ended => return Err(End::Ended),
-            read = self.stream.read_buf(match binary {
-                false => self.lines.room(),
-                true => self.frames.room(),
-            }) => match read {
-                Ok(0) | Err(_) => return Err(End::Gone),
-                Ok(count) if !binary => self.lines.filled(count),
-                Ok(_) => {}
-            },
-            () = arrived => {}
-            () = expired(self.begun) => return Err(End::Unfinished),
-            _ = self.alive.tick(), if looping && !binary => self.out.extend_from_slice(reply::ALIVE.as_bytes()),
+            // Before the bytes: they may come without a pause.
             () = tokio::time::sleep_until(self.deadline), if !looping => return Err(End::Silent),
+            () = expired(self.begun) => return Err(End::Unfinished),
+            read = self.stream.read_buf(self.input.room()) => match read {
+                Ok(0) | Err(_) => return Err(End::Gone),
+                Ok(count) => self.input.filled(count),
+            },
+            () = tokio::time::sleep(SETTLE), if self.input.may_settle() => self.input.settle(),
+            () = arrived => {}
+            _ = self.alive.tick(), if looping && !binary => self.out.extend_from_slice(reply::ALIVE.as_bytes()),
         }
         Ok(())
     }
@@ -322,7 +336,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Answers that say otherwise are not sent: the client has to ask again.
             return Err(End::Unsafe);
         }
-        let patience = self.performer.settings().limits.response_timeout;
+        let mut patience = self.performer.settings().limits.response_timeout;
+        if !self.session.logged_in() {
+            // What can be written at once is written after the deadline too.
+            patience = patience.min(self.deadline.saturating_duration_since(Instant::now()));
+        }
         let ended = ended(self.performer.channel().cloned());
         let written = tokio::select! {
             biased;
@@ -351,6 +369,20 @@ async fn expired(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
+}
+
+/// Returns when the connection breaks, or some time after its other side has ended it: that may be
+/// somebody who has said the last word and waits for the answer, or somebody who has left. What
+/// comes meanwhile is kept, as much as a line may be.
+async fn broken<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Input) {
+    while input.ahead() < LINE_BEFORE_LOGIN {
+        match stream.read_buf(input.room()).await {
+            Ok(0) => return tokio::time::sleep(LAST_WORD).await,
+            Ok(count) => input.filled(count),
+            Err(_) => return,
+        }
+    }
+    std::future::pending().await
 }
 
 /// Returns when somebody wants the client gone; never before its login.

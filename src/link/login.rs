@@ -40,11 +40,15 @@ impl Performer {
                 session.say(reply::SUCCESS, out);
                 Next::GoOn
             }
+            Err(LoginError::Displaced) => Next::Close,
             Err(error) => {
-                if error.is_guess() {
-                    tokio::time::sleep(self.slow_down(&name)).await;
+                // A wrong password is in the log already.
+                if !matches!(error, LoginError::Refused(_)) {
+                    audit::refused(self.peer, &name, &error);
                 }
-                audit::refused(self.peer, &name, &error);
+                if error.is_guess() {
+                    tokio::time::sleep(self.delay(&name)).await;
+                }
                 session.say(error.answer(), out);
                 Next::Close
             }
@@ -73,6 +77,9 @@ impl Performer {
         by: &str,
         session: &mut Session,
     ) -> Result<(), LoginError> {
+        if self.seat.as_mut().is_some_and(|seat| !seat.settle()) {
+            return Err(LoginError::Displaced);
+        }
         let client = Client {
             user: Arc::clone(user),
             peer: self.peer.to_string(),
@@ -102,19 +109,37 @@ impl Performer {
         name: String,
         password: Zeroizing<String>,
     ) -> Result<Arc<User>, LoginError> {
-        // The semaphore is never closed.
-        let _turn = self.context.checks.acquire().await;
         let context = Arc::clone(&self.context);
-        let address = self.peer.ip();
+        let peer = self.peer;
+        let settings = context.settings();
+        let (users, remotes) = (&settings.users, &settings.remotes);
+        // Those who were here before do not wait behind somebody's guesses.
+        let known = context
+            .verifier
+            .recognise(users, &name, &password, peer.ip(), remotes);
+        if let Some(user) = known {
+            return Ok(user);
+        }
+        let mut turn = context.checks.ask(peer.ip());
+        turn.come().await;
         let check = move || {
+            // The turn lasts as long as the work, and a failure counts, whether or not somebody
+            // waits for the verdict.
+            let _turn = turn;
             let settings = context.settings();
-            context.verifier.authenticate(
+            let verdict = context.verifier.authenticate(
                 &settings.users,
                 &name,
                 &password,
-                address,
+                peer.ip(),
                 &settings.remotes,
-            )
+            );
+            if let Err(refused) = &verdict {
+                audit::refused(peer, &name, &refused.reason);
+                let mut throttle = context.throttle();
+                throttle.failure(peer.ip(), &name, Instant::now());
+            }
+            verdict
         };
         match tokio::task::spawn_blocking(check).await {
             Ok(verdict) => Ok(verdict?),
@@ -122,13 +147,11 @@ impl Performer {
         }
     }
 
-    /// Takes note of a failed login; gives how long the answer to it waits. Right logins never
-    /// wait: somebody else's guessing must not keep them out.
-    fn slow_down(&self, name: &str) -> Duration {
-        let (address, now) = (self.peer.ip(), Instant::now());
-        let mut throttle = self.context.throttle();
-        throttle.failure(address, name, now);
-        throttle.delay(address, name, now)
+    /// How long the answer to a failed login waits. Right logins never wait: somebody else's
+    /// guessing must not keep them out.
+    fn delay(&self, name: &str) -> Duration {
+        let address = self.peer.ip();
+        self.context.throttle().delay(address, name, Instant::now())
     }
 }
 
@@ -141,6 +164,8 @@ enum LoginError {
     Full(#[from] AttachError),
     #[error("the check broke off")]
     Broken,
+    #[error("the place was needed")]
+    Displaced,
 }
 
 impl LoginError {

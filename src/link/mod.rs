@@ -5,11 +5,14 @@
 
 mod audit;
 mod connection;
+mod input;
 mod login;
 mod perform;
+mod seats;
 pub mod server;
+mod turns;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -22,6 +25,11 @@ use crate::wire::binary::Iv;
 use crate::wire::binary::replay::Seen;
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
+use seats::Seats;
+use turns::Turns;
+
+/// Clients beyond `max-clients` that are told so at a time; more are closed without a word.
+const FAREWELLS: usize = 64;
 
 /// What all sessions of a link server share.
 #[derive(Debug)]
@@ -38,8 +46,10 @@ pub struct Context {
     /// Vectors of binary frames.
     seen: Mutex<Seen>,
     /// Passwords are checked a few at a time, so that the network threads keep their share.
-    checks: Semaphore,
-    clients: AtomicUsize,
+    checks: Arc<Turns>,
+    seats: Arc<Seats>,
+    /// Those who are told that there is no place for them, while they read it.
+    farewells: Arc<Semaphore>,
 }
 
 /// What may change while sessions go on.
@@ -86,13 +96,14 @@ impl Context {
         Ok(Arc::new(Self {
             hub,
             control,
+            seats: Seats::new(settings.limits.max_clients),
             settings: RwLock::new(Arc::new(settings)),
             version: AtomicU64::new(0),
             verifier: Arc::new(Verifier::new()?),
             throttle: Mutex::new(Throttle::new()),
             seen: Mutex::default(),
-            checks: Semaphore::new(cores.div_ceil(2)),
-            clients: AtomicUsize::new(0),
+            checks: Turns::new(cores.div_ceil(2)),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
         }))
     }
 
@@ -108,6 +119,7 @@ impl Context {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        self.seats.set_most(settings.limits.max_clients);
         *current = Arc::new(settings);
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -124,25 +136,5 @@ impl Context {
     fn is_new(&self, iv: &Iv) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.is_new(iv)
-    }
-
-    /// A place for one more client; `None` where all are taken.
-    fn seat(self: &Arc<Self>) -> Option<Seat> {
-        let most = self.settings().limits.max_clients;
-        let one_more = |taken| (taken < most).then_some(taken + 1);
-        self.clients
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
-            .ok()?;
-        Some(Seat(Arc::clone(self)))
-    }
-}
-
-/// A place among `max-clients`, given back when it is dropped.
-#[derive(Debug)]
-struct Seat(Arc<Context>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.clients.fetch_sub(1, Ordering::AcqRel);
     }
 }

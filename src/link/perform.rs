@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
+use super::seats::Seat;
 use super::{Context, Control, Settings};
 use crate::event::EventTime;
 use crate::hub::{Channel, SharedEvent, SubmitError};
@@ -33,6 +34,8 @@ pub(super) enum Next {
 pub(super) struct Performer {
     pub(super) context: Arc<Context>,
     pub(super) peer: SocketAddr,
+    /// The place among `max-clients`.
+    pub(super) seat: Option<Seat>,
     /// What holds for this session now.
     settings: Arc<Settings>,
     version: u64,
@@ -47,13 +50,14 @@ pub(super) struct Performer {
 }
 
 impl Performer {
-    pub(super) fn new(context: Arc<Context>, peer: SocketAddr) -> Self {
+    pub(super) fn new(context: Arc<Context>, peer: SocketAddr, seat: Option<Seat>) -> Self {
         let version = context.version();
         Self {
             settings: context.settings(),
             version,
             context,
             peer,
+            seat,
             channel: None,
             retrieved: Vec::new(),
             complete: true,

@@ -66,33 +66,30 @@ fn admit(
         tracing::debug!(client = %peer, "the client left at once: {error}");
         return;
     }
-    match (context.seat(), tls) {
+    let end = stop.child_token();
+    match (context.seats.take(peer.ip(), end.clone()), tls) {
         (Some(seat), Some(tls)) => {
-            let (tls, context, stop) = (Arc::clone(tls), Arc::clone(context), stop.clone());
+            let (tls, context) = (Arc::clone(tls), Arc::clone(context));
             tasks.spawn(async move {
                 let accepted = tokio::select! {
-                    () = stop.cancelled() => return,
+                    () = end.cancelled() => return,
                     accepted = tls.accept(stream) => accepted,
                 };
                 match accepted {
                     Ok(stream) => {
                         let beneath = Beneath::Tls(tls.user_of(&stream));
-                        connection::run(stream, peer, beneath, context, stop).await;
+                        connection::run(stream, peer, beneath, context, end, Some(seat)).await;
                     }
                     Err(error) => {
                         tracing::info!(client = %peer, "no TLS with this client: {error}");
                     }
                 }
-                drop(seat);
             });
         }
         (Some(seat), None) => {
             let context = Arc::clone(context);
-            let session = connection::run(stream, peer, Beneath::Plain, context, stop.clone());
-            tasks.spawn(async move {
-                session.await;
-                drop(seat);
-            });
+            let session = connection::run(stream, peer, Beneath::Plain, context, end, Some(seat));
+            tasks.spawn(session);
         }
         // One that expects TLS would not understand the words.
         (None, Some(_)) => {
@@ -102,6 +99,10 @@ fn admit(
         (None, None) => {
             let most = context.settings().limits.max_clients;
             tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
+            // Each holds a descriptor for a while: in a flood some are closed at once.
+            let Ok(farewells) = Arc::clone(&context.farewells).try_acquire_owned() else {
+                return;
+            };
             let mut stream = stream;
             let stop = stop.clone();
             tasks.spawn(async move {
@@ -113,6 +114,7 @@ fn admit(
                     () = stop.cancelled() => {}
                     _ = tokio::time::timeout(connection::LINGER, farewell) => {}
                 }
+                drop(farewells);
             });
         }
     }
@@ -143,5 +145,5 @@ pub async fn serve_stream<S>(
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    connection::run(stream, peer, Beneath::Plain, context, stop).await;
+    connection::run(stream, peer, Beneath::Plain, context, stop, None).await;
 }

@@ -50,6 +50,12 @@ impl LineReader {
         self.last_read = count;
     }
 
+    /// Bytes that have come and were not taken.
+    #[must_use]
+    pub fn ahead(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
     /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.room().extend_from_slice(bytes);

@@ -114,7 +114,7 @@ impl Binary {
     /// The next frame; `None` at the end.
     pub fn frame(&mut self) -> Option<Frame> {
         loop {
-            if let Some((frame, _)) = self.reader.next_frame(&self.cipher).unwrap() {
+            if let Some((frame, _)) = self.reader.next_frame(&self.cipher, false).unwrap() {
                 return Some(frame);
             }
             if self.fill() == 0 {

@@ -60,6 +60,16 @@ impl Authority {
         self.write(name, &format!("{}{}", certificate.pem(), self.pem), &key)
     }
 
+    /// The same with its key in one file, as `tls.certificate` wants them.
+    pub fn identity_in_one_file(&self, name: &str) -> PathBuf {
+        let identity = self.identity(name);
+        let path = identity.certificate.with_extension("both.pem");
+        let mut text = fs::read_to_string(&identity.certificate).unwrap();
+        text.push_str(&fs::read_to_string(&identity.key).unwrap());
+        fs::write(&path, text).unwrap();
+        path
+    }
+
     /// A certificate whose time is over.
     pub fn expired(&self, name: &str) -> Identity {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();

@@ -13,7 +13,11 @@ pub struct Client {
 impl Client {
     /// Connects and reads the greeting.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the server accepts");
+        Self::over(TcpStream::connect(address).expect("the server accepts"))
+    }
+
+    /// Reads the greeting on a connection.
+    pub fn over(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(PATIENCE))
             .expect("a socket takes a timeout");
@@ -26,13 +30,17 @@ impl Client {
 
     /// Connects and logs in as admin.
     pub fn log_in(address: SocketAddr) -> Self {
-        let mut client = Self::connect(address);
+        Self::connect(address).logged_in("admin")
+    }
+
+    /// The same client, logged in.
+    pub fn logged_in(mut self, user: &str) -> Self {
         assert_eq!(
-            client.ask("user admin"),
+            self.ask(&format!("user {user}")),
             ["+OK - User name accepted, password please"]
         );
-        assert_eq!(client.ask("pass secret"), ["+OK - Success."]);
-        client
+        assert_eq!(self.ask("pass secret"), ["+OK - Success."]);
+        self
     }
 
     /// One command, and the lines of its reply.

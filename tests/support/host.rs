@@ -55,7 +55,21 @@ impl Host {
 
     /// The same in a process that cannot make a file larger than so many blocks of 512 bytes.
     pub fn start_with_small_files(program: &Path, config: &str, blocks: u32) -> Self {
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        Self::start_after(
+            &format!("trap '' XFSZ; ulimit -f {blocks}"),
+            program,
+            config,
+        )
+    }
+
+    /// The same in a process that can open so many descriptors.
+    pub fn start_with_descriptors(program: &Path, config: &str, most: usize) -> Self {
+        Self::start_after(&format!("ulimit -n {most}"), program, config)
+    }
+
+    /// The same where the shell has done something to the process before.
+    fn start_after(prelude: &str, program: &Path, config: &str) -> Self {
+        let script = format!("{prelude}; exec \"$0\" \"$@\"");
         let mut shell = Command::new(need("dash"));
         shell.args(["-c", &script]).arg(program);
         Self::run(shell, config)

@@ -1,8 +1,9 @@
 //! What the tests share.
 
 // Each test program uses a part of it; in tests a panic is the way to fail.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
+pub(crate) mod abuse;
 pub(crate) mod bench;
 pub(crate) mod binary;
 pub(crate) mod certificates;

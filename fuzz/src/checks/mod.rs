@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `lines` | lines from bytes |
 //! | `session` | the dialogue of a client |
+//! | `binary` | the frames of the binary mode, and the dialogue in them |
 //! | `events` | the forms of an event, and payloads |
 //! | `values` | GUIDs, dates, filters |
 //! | `topics` | topic templates |
 //! | `files` | the driver's file, the users file |
 
+mod binary;
 mod events;
 mod files;
 mod lines;
@@ -19,6 +21,7 @@ mod values;
 use vscpl2drv_link::event::text::Defaults;
 use vscpl2drv_link::event::{Event, Guid};
 
+pub use binary::{binary_frame, binary_session};
 pub use events::{event_text, frame, json, payload, xml};
 pub use files::{driver_file, users_file};
 pub use lines::line;
@@ -31,6 +34,8 @@ pub type Check = fn(&[u8]);
 
 /// Every check, by the name of its target and of its folder in `fuzz/corpus`.
 pub const ALL: &[(&str, Check)] = &[
+    ("binary_frame", binary_frame),
+    ("binary_session", binary_session),
     ("date", date),
     ("driver_file", driver_file),
     ("event_text", event_text),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use vscpl2drv_link::config::parse_users;
 use vscpl2drv_link::wire::line::{Line, LineReader, clean};
-use vscpl2drv_link::wire::link::{Identity, Request, Session, command};
+use vscpl2drv_link::wire::link::{Identity, Request, Session, Terms, command};
 
 use super::{NOW, defaults};
 
@@ -40,7 +40,11 @@ fn play(stream: &[u8], size: usize) -> String {
         .iter()
         .map(|(name, line)| ((*name).to_owned(), (*line).to_owned()))
         .collect();
-    let mut session = Session::new(Arc::new(variables));
+    let terms = Terms {
+        variables,
+        ..Terms::default()
+    };
+    let mut session = Session::new(Arc::new(terms), false);
     let mut lines = LineReader::default();
     let mut told = String::new();
     let mut guest = false;
@@ -72,8 +76,10 @@ fn play(stream: &[u8], size: usize) -> String {
                 told.push_str(&format!("{request:?}\n"));
                 allowed(&request, before, guest);
                 match request {
-                    Request::Login { user, password } => {
-                        let Some(identity) = identity(&user).filter(|_| &**password == "secret")
+                    Request::Login { users, passwords } => {
+                        assert_eq!((users.len(), passwords.len()), (1, 1));
+                        let (user, password) = (&users[0], &passwords[0]);
+                        let Some(identity) = identity(user).filter(|_| &**password == "secret")
                         else {
                             return told;
                         };
@@ -89,7 +95,7 @@ fn play(stream: &[u8], size: usize) -> String {
     told
 }
 
-fn identity(name: &str) -> Option<Identity> {
+pub(super) fn identity(name: &str) -> Option<Identity> {
     let (users, _) = parse_users(USERS).expect("the users are good");
     Some(Identity {
         user: Arc::clone(users.get(name)?),
@@ -152,7 +158,7 @@ fn forgotten(text: &str, out: &str, secrets: &mut Option<Vec<String>>) {
 }
 
 /// What may be asked for before a login, and by somebody who may only receive.
-fn allowed(request: &Request, logged_in: bool, guest: bool) {
+pub(super) fn allowed(request: &Request, logged_in: bool, guest: bool) {
     let open = matches!(
         request,
         Request::Login { .. } | Request::Challenge | Request::Capabilities | Request::Close

@@ -128,7 +128,7 @@ impl Frames {
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), FrameError> {
         let (mut lines, mut answers) = (Vec::new(), Vec::new());
         self.reader.push(bytes);
-        while let Some((found, _)) = self.reader.next_frame(&self.cipher)? {
+        while let Some((found, _)) = self.reader.next_frame(&self.cipher, true)? {
             match found {
                 Frame::Reply { error, .. } => {
                     lines.extend_from_slice(words(error).as_bytes());

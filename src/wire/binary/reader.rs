@@ -6,8 +6,9 @@
 //! * the size field of an event lies in the third block, which needs no more than the second to
 //!   be decrypted;
 //! * the end of a command or a reply is found by trial: the first number of blocks after which a
-//!   vector makes the CRC right and the padding zero. Other paddings are taken where the bytes
-//!   end there, or something that looks like a frame follows.
+//!   vector makes the CRC right and the padding zero. Other paddings are taken once nothing more
+//!   comes, where the bytes end there or something that looks like a frame follows: a CRC alone
+//!   is right by chance too often.
 
 use std::mem;
 
@@ -113,10 +114,10 @@ impl FrameReader {
         self.room().extend_from_slice(bytes);
     }
 
-    /// True where a frame has begun.
+    /// Bytes that have come and were not taken.
     #[must_use]
-    pub fn has_begun(&self) -> bool {
-        self.start < self.buffer.len()
+    pub fn ahead(&self) -> usize {
+        self.buffer.len() - self.start
     }
 
     /// Everything that was not read yet.
@@ -127,11 +128,16 @@ impl FrameReader {
         rest
     }
 
-    /// The next whole frame, decrypted, and its vector.
+    /// The next whole frame, decrypted, and its vector. `settled` says that nothing more has come
+    /// for a while, so that what is there may be taken for all.
     ///
     /// # Errors
     /// [`BadFrame`].
-    pub fn next_frame(&mut self, cipher: &Cipher) -> Result<Option<(Frame, Iv)>, BadFrame> {
+    pub fn next_frame(
+        &mut self,
+        cipher: &Cipher,
+        settled: bool,
+    ) -> Result<Option<(Frame, Iv)>, BadFrame> {
         let Some((&first, rest)) = self.buffer[self.start..].split_first() else {
             return Ok(None);
         };
@@ -145,7 +151,7 @@ impl FrameReader {
         }
         let frame = match kind {
             0 | 1 => event(kind, rest, cipher)?,
-            _ => command(kind, rest, cipher, &mut self.tried)?,
+            _ => command(kind, rest, cipher, settled, &mut self.tried)?,
         };
         Ok(frame.map(|(frame, iv, length)| {
             self.start += 1 + length;
@@ -190,18 +196,26 @@ fn event(kind: u8, rest: &[u8], cipher: &Cipher) -> Result<Found, BadFrame> {
     Ok(Some((Frame::Event { bytes, head, crc }, iv, used)))
 }
 
-fn command(kind: u8, rest: &[u8], cipher: &Cipher, tried: &mut usize) -> Result<Found, BadFrame> {
+fn command(
+    kind: u8,
+    rest: &[u8],
+    cipher: &Cipher,
+    settled: bool,
+    tried: &mut usize,
+) -> Result<Found, BadFrame> {
     let least = if kind == REPLY { 6 } else { 4 };
-    for blocks in *tried + 1..=MOST_BLOCKS {
+    let first = if settled { 1 } else { *tried + 1 };
+    for blocks in first..=MOST_BLOCKS {
         let length = blocks * BLOCK;
         let Some((plain, iv)) = open(rest, length, cipher) else {
             return Ok(None);
         };
         let used = length + BLOCK;
-        let anything_goes = rest.get(used).is_none_or(|&next| {
-            next & 0x0F == cipher.strength().nibble()
-                && matches!(next >> 4, 0 | 1 | COMMAND | REPLY)
-        });
+        let anything_goes = settled
+            && rest.get(used).is_none_or(|&next| {
+                next & 0x0F == cipher.strength().nibble()
+                    && matches!(next >> 4, 0 | 1 | COMMAND | REPLY)
+            });
         if let Some(end) = end(&plain, least, anything_goes) {
             let short = |at: usize| u16::from_be_bytes([plain[at], plain[at + 1]]);
             let frame = match kind {
@@ -219,7 +233,7 @@ fn command(kind: u8, rest: &[u8], cipher: &Cipher, tried: &mut usize) -> Result<
             return Ok(Some((frame, iv, used)));
         }
         if rest.len() > used {
-            *tried = blocks;
+            *tried = blocks.max(*tried);
         }
     }
     // The last size may end in bytes that are still to come.

@@ -15,4 +15,4 @@ pub mod reply;
 pub mod session;
 
 pub use answer::{Answer, Statistics};
-pub use session::{Identity, Request, Session, Terms, Which};
+pub use session::{Identity, LINE_BEFORE_LOGIN, Request, Session, Terms, Which};

@@ -217,7 +217,9 @@ impl Session {
 
     fn refuse(&mut self, status: Status, out: &mut Vec<u8>) -> Option<Request> {
         self.say(status, out);
-        Some(Request::Mistake(status.text().trim().to_owned()))
+        // INFO tells of it, where there is a channel.
+        let mistake = || Request::Mistake(status.text().trim().to_owned());
+        self.identity.is_some().then(mistake)
     }
 
     /// Appends a reply frame to what is being answered.

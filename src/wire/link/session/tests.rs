@@ -55,7 +55,7 @@ fn no_command_is_known_by_a_part_of_its_name() {
 #[test]
 fn what_is_printed_back_is_no_status() {
     for line in ["--OK - Success.", "-+OKOK", "x ++OK", "x +-OK", "x -+ERR"] {
-        let mut session = Session::new(Arc::default());
+        let mut session = Session::new(Arc::default(), false);
         let mut out = Vec::new();
         for line in [line, "+", "++", &format!("help {line}")] {
             out.clear();

@@ -1,0 +1,70 @@
+//! The bytes of one client that have come: lines, or frames in the binary mode.
+
+use crate::wire::binary::{BadFrame, Cipher, Frame, FrameReader, Iv};
+use crate::wire::line::{Line, LineReader};
+
+/// What was read and not understood yet.
+#[derive(Debug, Default)]
+pub(super) struct Input {
+    lines: LineReader,
+    frames: FrameReader,
+    binary: bool,
+    /// Nothing more has come for a while.
+    settled: bool,
+}
+
+impl Input {
+    /// The buffer to read into. Call [`filled`](Self::filled) afterwards.
+    pub(super) fn room(&mut self) -> &mut Vec<u8> {
+        match self.binary {
+            false => self.lines.room(),
+            true => self.frames.room(),
+        }
+    }
+
+    /// Takes note that a read brought `count` bytes.
+    pub(super) fn filled(&mut self, count: usize) {
+        self.settled = false;
+        if !self.binary {
+            self.lines.filled(count);
+        }
+    }
+
+    /// Bytes that have come and were not taken.
+    pub(super) fn ahead(&self) -> usize {
+        match self.binary {
+            false => self.lines.ahead(),
+            true => self.frames.ahead(),
+        }
+    }
+
+    /// True where part of a frame is there, which may be all of it.
+    pub(super) fn may_settle(&self) -> bool {
+        self.binary && !self.settled && self.frames.ahead() > 0
+    }
+
+    /// Nothing more has come for a while.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+    }
+
+    /// What comes next is in this mode; what has come already is read in it too.
+    pub(super) fn set_binary(&mut self, binary: bool) {
+        match (self.binary, binary) {
+            (false, true) => self.frames.push(&self.lines.take_rest()),
+            (true, false) => self.lines.push(&self.frames.take_rest()),
+            _ => {}
+        }
+        self.binary = binary;
+    }
+
+    /// The next whole line.
+    pub(super) fn line(&mut self, cap: usize) -> Option<Line<'_>> {
+        self.lines.next_line(cap)
+    }
+
+    /// The next whole frame.
+    pub(super) fn frame(&mut self, cipher: &Cipher) -> Result<Option<(Frame, Iv)>, BadFrame> {
+        self.frames.next_frame(cipher, self.settled)
+    }
+}

@@ -1,0 +1,151 @@
+//! Connections by the thousand that want nothing: what they cost, and that others are served.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+mod support;
+
+use support::abuse::{
+    Bounds, FAREWELLS, MAX_CLIENTS, PASSING, Target, connect_from, need_descriptors, reset,
+};
+use support::certificates::Authority;
+use support::client::Client;
+use support::tools::wait_until;
+
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// What clients can make the driver open, however many they are.
+const DESCRIPTORS: usize = MAX_CLIENTS + FAREWELLS + PASSING;
+/// What `max-clients` cost that are not logged in: less than 16 KiB each, for the task, a buffer,
+/// the greeting and what the allocator keeps.
+const KIB: usize = 16 * MAX_CLIENTS;
+/// With TLS it is a session of the library's as well, and keys.
+const KIB_WITH_TLS: usize = 48 * MAX_CLIENTS;
+
+#[test]
+fn two_thousand_clients_that_connect_and_reset() {
+    let target = Target::open("");
+    let watch = target.watch();
+    for n in 0..2000 {
+        let stream = connect_from(HERE, target.plain).unwrap();
+        if n % 2 == 0 {
+            // Some have heard the greeting.
+            let _ = (&stream).read(&mut [0]);
+        }
+        reset(stream);
+    }
+    let bounds = Bounds {
+        kib: KIB,
+        descriptors: DESCRIPTORS,
+    };
+    watch.end("2000 resets", &bounds);
+}
+
+#[test]
+fn five_thousand_clients_that_never_speak() {
+    const CLIENTS: usize = 5000;
+    need_descriptors(CLIENTS + 500);
+    // Long enough for all to come, and some to be asked, before the first is ended.
+    let target = Target::open("\"login-timeout\": 15,");
+    let watch = target.watch();
+    let silent: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| connect_from(HERE, target.plain).unwrap())
+        .collect();
+    wait_until("the places are taken", || {
+        target.log().contains("max-clients (1024) are connected")
+    });
+    // Somebody from elsewhere gets in meanwhile.
+    for host in 1..=3 {
+        let elsewhere = connect_from(Ipv4Addr::new(127, 9, 9, host), target.plain).unwrap();
+        Client::over(elsewhere).logged_in("admin").must("noop");
+    }
+    // The driver ends them all, whatever they do not do.
+    wait_until("all have been ended", || {
+        watch.descriptors_now() <= watch.descriptors_before()
+    });
+    let (mut greeted, mut told) = (0, 0);
+    for mut stream in silent {
+        let mut text = Vec::new();
+        // Whoever was closed without a word may see a reset.
+        let _ = stream.read_to_end(&mut text);
+        greeted += usize::from(text.starts_with(b"Welcome"));
+        told += usize::from(text.starts_with(b"-OK - Max number of clients"));
+    }
+    println!("{greeted} were greeted, {told} told that there is no place");
+    assert!(greeted >= MAX_CLIENTS - 2 && told >= FAREWELLS);
+    let bounds = Bounds {
+        kib: KIB,
+        descriptors: DESCRIPTORS,
+    };
+    watch.end("5000 silent clients", &bounds);
+}
+
+#[test]
+fn a_driver_that_runs_out_of_descriptors() {
+    const MOST: usize = 64;
+    let mut target = Target::open_small(MOST);
+    let watch = target.watch();
+    let crowd: Vec<TcpStream> = (0..200)
+        .map(|_| connect_from(HERE, target.plain).unwrap())
+        .collect();
+    wait_until("there is none left", || {
+        target.log().contains("cannot accept a client")
+    });
+    // Some may have been handed to it by whoever started the test.
+    assert!(watch.descriptors_now() >= MOST);
+    // Those who are in go on, and the host.
+    for _ in 0..20 {
+        assert_eq!(target.host.ask("write 0 20 4 0 0 0 3"), "code 0");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // And when the crowd is gone, the next one comes in.
+    crowd.into_iter().for_each(reset);
+    Client::log_in(target.plain).must("noop");
+    let bounds = Bounds {
+        kib: 64 * MOST,
+        descriptors: MOST,
+    };
+    watch.end("64 descriptors", &bounds);
+}
+
+/// Begins a connection and does not wait for it.
+fn knock(to: SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let _ = socket.connect(&to.into());
+}
+
+#[test]
+fn a_scan_of_both_ports() {
+    let ours = Authority::new("ours");
+    let certificate = ours.identity_in_one_file("localhost");
+    let target = Target::open_secure(&format!("\"tls\": {{\"certificate\": {certificate:?}}},"));
+    let watch = target.watch();
+    for to in [target.plain, target.secure.unwrap()] {
+        for n in 0..1000 {
+            let source = Ipv4Addr::new(127, 3, 0, (n % 250) as u8);
+            match n % 4 {
+                0 => knock(to),
+                1 => drop(connect_from(source, to).unwrap()),
+                2 => reset(connect_from(source, to).unwrap()),
+                _ => {
+                    // One that looks who is there.
+                    let mut stream = connect_from(source, to).unwrap();
+                    let short = Some(Duration::from_millis(1));
+                    stream.set_read_timeout(short).unwrap();
+                    let _ = stream.read(&mut [0; 64]);
+                }
+            }
+        }
+    }
+    let bounds = Bounds {
+        kib: KIB_WITH_TLS,
+        descriptors: DESCRIPTORS,
+    };
+    watch.end("a scan", &bounds);
+}

@@ -1,0 +1,243 @@
+//! A driver under attack: in a process of its own, with clients that are served meanwhile.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockRef, Socket, Type};
+use tempfile::TempDir;
+
+use super::bench::{bytes_of, number};
+use super::client::Client;
+use super::dialogue;
+use super::host::{Host, Layout, compile};
+use super::mosquitto::free_port;
+use super::tools::{PATIENCE, need, wait_until};
+
+/// `max-clients` where nothing else is said.
+pub const MAX_CLIENTS: usize = 1024;
+/// Clients beyond it that are told so at a time.
+pub const FAREWELLS: usize = 64;
+/// Descriptors that come and go in a process at work: a rotated log, a look at `/proc`, one client
+/// that was accepted and one that gives its place to another.
+pub const PASSING: usize = 8;
+/// What a process may open where a test says nothing else: more than the driver must ever want.
+const DESCRIPTORS: usize = 4096;
+
+/// A running driver, and where it is served.
+pub struct Target {
+    pub host: Host,
+    pub plain: SocketAddr,
+    pub secure: Option<SocketAddr>,
+    place: TempDir,
+}
+
+impl Target {
+    /// A driver with more members in its configuration.
+    pub fn open(members: &str) -> Self {
+        Self::open_with(members, false, DESCRIPTORS)
+    }
+
+    /// One that speaks TLS as well; `members` says with which certificate.
+    pub fn open_secure(members: &str) -> Self {
+        Self::open_with(members, true, DESCRIPTORS)
+    }
+
+    /// One in a process that can open few descriptors.
+    pub fn open_small(descriptors: usize) -> Self {
+        Self::open_with("", false, descriptors)
+    }
+
+    fn open_with(members: &str, tls: bool, descriptors: usize) -> Self {
+        let place = TempDir::new().unwrap();
+        let program = compile(Layout::V2, place.path());
+        let local = || SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let (plain, secure) = (local(), tls.then(local));
+        let mut interfaces = vec![format!("tcp://{plain}")];
+        interfaces.extend(secure.map(|address| format!("stcp://{address}")));
+        let config = format!(
+            "{{\"interface\": {interfaces:?}, \"abi\": \"v2\", \"path-users\": {:?}, \
+              \"interconnect\": true, \"bridge\": {{\"publish\": \"host\", \"subscribe\": \"host\"}}, \
+              {members} \"logging\": {{\"file-path\": {:?}, \"file-pattern\": \"%l %v\"}}}}",
+            dialogue::users(),
+            place.path().join("log"),
+        );
+        Self {
+            host: Host::start_with_descriptors(&program, &config, descriptors),
+            plain,
+            secure,
+            place,
+        }
+    }
+
+    /// What the driver has logged so far, as far as it is kept in one file.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
+    }
+
+    /// Starts to look, with two clients that are logged in.
+    pub fn watch(&self) -> Watch {
+        let talker = Client::log_in(self.plain);
+        let mut listener = Client::log_in(self.plain);
+        listener.must("rcvloop");
+        let process = Process(self.host.pid());
+        let (descriptors, resident) = (process.descriptors(), process.kib("VmRSS:"));
+        // The peak is counted from now on (proc(5), "clear_refs").
+        fs::write(format!("/proc/{}/clear_refs", process.0), "5").unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&stop);
+        let body = move || witness(process, talker, listener, &ends);
+        Watch {
+            plain: self.plain,
+            process,
+            descriptors,
+            resident,
+            stop,
+            witness: thread::spawn(body),
+        }
+    }
+}
+
+/// A process to look at.
+#[derive(Clone, Copy)]
+pub struct Process(u32);
+
+impl Process {
+    pub fn descriptors(self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.0))
+            .unwrap()
+            .count()
+    }
+
+    fn kib(self, name: &str) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// What an attack may cost, beyond what the driver had before.
+pub struct Bounds {
+    pub kib: usize,
+    pub descriptors: usize,
+}
+
+/// Clients that are served during an attack, and what it costs.
+pub struct Watch {
+    plain: SocketAddr,
+    process: Process,
+    descriptors: usize,
+    resident: usize,
+    stop: Arc<AtomicBool>,
+    witness: JoinHandle<Seen>,
+}
+
+struct Seen {
+    rounds: usize,
+    slowest: Duration,
+    descriptors: usize,
+    /// They stay until all has been looked at.
+    _clients: (Client, Client),
+}
+
+/// Commands and events, until told to stop; a wrong answer, or none, is a panic.
+fn witness(process: Process, mut talker: Client, mut listener: Client, stop: &AtomicBool) -> Seen {
+    let (mut rounds, mut slowest, mut descriptors) = (0, Duration::ZERO, 0);
+    loop {
+        let last = stop.load(Ordering::SeqCst);
+        let start = Instant::now();
+        assert_eq!(talker.ask("noop"), ["+OK - Success."]);
+        let sent = talker.ask(&format!("send 0,20,3,,,,-,{}", bytes_of(rounds)));
+        assert_eq!(sent, ["+OK - Success."]);
+        // Others may send other events.
+        let event = loop {
+            let event = listener.event();
+            if event.starts_with("0,20,3,") {
+                break event;
+            }
+        };
+        assert_eq!(number(&event), rounds, "{event}");
+        slowest = slowest.max(start.elapsed());
+        descriptors = descriptors.max(process.descriptors());
+        rounds += 1;
+        if last {
+            return Seen {
+                rounds,
+                slowest,
+                descriptors,
+                _clients: (talker, listener),
+            };
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+impl Watch {
+    pub fn descriptors_before(&self) -> usize {
+        self.descriptors
+    }
+
+    pub fn descriptors_now(&self) -> usize {
+        self.process.descriptors()
+    }
+
+    /// The attack is over: looks at what it has cost, until nothing is left of it, and whether a
+    /// new client gets in.
+    pub fn end(self, what: &str, bounds: &Bounds) {
+        self.stop.store(true, Ordering::SeqCst);
+        let seen = self.witness.join().unwrap();
+        let grown = self.process.kib("VmHWM:").saturating_sub(self.resident);
+        let opened = seen.descriptors.saturating_sub(self.descriptors);
+        wait_until("the descriptors are back", || {
+            self.process.descriptors() <= self.descriptors
+        });
+        let left = self.process.kib("VmRSS:").saturating_sub(self.resident);
+        Client::log_in(self.plain).must("noop");
+        println!(
+            "{what}: {} rounds, the slowest {:?}; {opened} descriptors of {}; {grown} KiB of {} \
+             at most, {left} KiB left",
+            seen.rounds, seen.slowest, bounds.descriptors, bounds.kib
+        );
+        assert!(grown <= bounds.kib, "{what}: {grown} KiB");
+        assert!(opened <= bounds.descriptors, "{what}: {opened} descriptors");
+    }
+}
+
+/// A connection from one of this machine's many addresses.
+pub fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from((source, 0)).into())?;
+    socket.connect(&to.into())?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Closes a connection with a reset.
+pub fn reset(stream: TcpStream) {
+    let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+}
+
+/// Lets this process open so many descriptors.
+pub fn need_descriptors(count: usize) {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let soft = line.split_whitespace().nth(3).unwrap();
+    if soft.parse().is_ok_and(|soft: usize| soft < count) {
+        let raised = Command::new(need("prlimit"))
+            .arg(format!("--pid={}", std::process::id()))
+            .arg(format!("--nofile={count}:"))
+            .status()
+            .unwrap();
+        assert!(raised.success(), "this test needs {count} descriptors");
+    }
+}
