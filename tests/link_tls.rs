@@ -5,68 +5,16 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-use tempfile::TempDir;
-use vscpl2drv_link::driver::{Driver, Source};
 
 mod support;
 
 use support::certificates::{Authority, Identity};
 use support::client::Client;
-use support::dialogue;
+use support::secure::{Server, joined};
 use support::tools::{PATIENCE, need, wait_until};
-
-/// Certificate and key in one file, as `tls.certificate` wants them.
-fn joined(identity: &Identity) -> PathBuf {
-    let path = identity.certificate.with_extension("both.pem");
-    let mut text = fs::read_to_string(&identity.certificate).unwrap();
-    text.push_str(&fs::read_to_string(&identity.key).unwrap());
-    fs::write(&path, text).unwrap();
-    path
-}
-
-fn config(interface: &str, tls: &str, log: &Path) -> String {
-    format!(
-        "{{\"interface\": {interface}, \"abi\": \"v2\", \"path-users\": {:?}, \"tls\": {{{tls}}}, \
-          \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}",
-        dialogue::users(),
-    )
-}
-
-struct Server {
-    driver: Driver,
-    place: TempDir,
-}
-
-impl Server {
-    fn try_start(interface: &str, tls: &str) -> Result<Self, String> {
-        let place = TempDir::new().unwrap();
-        let log = place.path().join("log");
-        let source = Source {
-            config: config(interface, tls, &log),
-            guid: "::1".parse().unwrap(),
-        };
-        match Driver::open(source) {
-            Some(driver) => Ok(Self { driver, place }),
-            None => Err(fs::read_to_string(log).unwrap_or_default()),
-        }
-    }
-
-    fn start(tls: &str) -> Self {
-        Self::try_start("\"stcp://127.0.0.1:0\"", tls).unwrap_or_else(|log| panic!("{log}"))
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.driver.addresses()[0]
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
-    }
-}
 
 /// What openssl's client gets for some lines; it ends with QUIT, or when it is not let in.
 fn openssl(address: SocketAddr, authority: &Path, more: &[&str], lines: &str) -> (bool, String) {

@@ -112,6 +112,51 @@ impl Rights {
         self.contains(Self::TCPIP) || self.0 & Self::OTHER_INTERFACES.0 == 0
     }
 
+    /// The names that stand for these rights, with commas between them; bits without a name are a
+    /// number.
+    #[must_use]
+    pub fn names(self) -> String {
+        const NAMES: [&str; 21] = [
+            "admin",
+            "user",
+            "driver",
+            "tcpip",
+            "ws",
+            "web",
+            "rest",
+            "udp",
+            "mqtt",
+            "multicast",
+            "send-events",
+            "receive-events",
+            "l1ctrl-events",
+            "l2ctrl-events",
+            "hlo-events",
+            "set-filter",
+            "set-guid",
+            "test",
+            "interface",
+            "restart",
+            "shutdown",
+        ];
+        let (mut said, mut words) = (Self::NONE, Vec::new());
+        for name in NAMES {
+            let named = Self::named(name).unwrap_or_default();
+            if self.contains(named) && !said.contains(named) {
+                said = said | named;
+                words.push(name.to_owned());
+            }
+        }
+        let rest = self.0 & !said.0;
+        if rest != 0 {
+            words.push(format!("{rest:#x}"));
+        }
+        match words.is_empty() {
+            true => "none".to_owned(),
+            false => words.join(","),
+        }
+    }
+
     /// The rights of all entries of a list together; each is a text as for [`FromStr`].
     ///
     /// # Errors
@@ -272,6 +317,22 @@ mod tests {
             assert_eq!(bits(name), want, "{name}");
             assert_eq!(bits(&name.to_uppercase()), want, "{name}");
         }
+    }
+
+    #[test]
+    fn rights_have_names() {
+        let rights = |text: &str| text.parse::<Rights>().unwrap();
+        for (text, names) in [
+            ("admin", "admin"),
+            ("user", "user"),
+            ("receive-events", "receive-events"),
+            ("user/shutdown", "user,shutdown"),
+            ("0x100000000", "0x100000000"),
+        ] {
+            assert_eq!(rights(text).names(), names);
+            assert_eq!(rights(&rights(text).names()), rights(text));
+        }
+        assert_eq!(Rights::NONE.names(), "none");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`model`] | the values |
 //! | [`report`] | what is wrong, and where |
+//! | [`edit`] | changes to a users file |
 //! | [`key`] | the key file of the binary mode |
 //! | [`interface`] | addresses to listen on |
 //! | `node`, `object` | JSON with places; objects whose keys are taken one by one |
@@ -11,6 +12,7 @@
 
 mod daemon;
 mod driver;
+pub mod edit;
 pub mod interface;
 pub mod key;
 pub mod model;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserializer as _;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -62,9 +63,14 @@ impl<'a> Node<'a> {
         &self.path
     }
 
+    /// Where it stands in the source, in bytes.
+    pub(super) fn span(&self) -> Range<usize> {
+        let start = (self.raw.as_ptr() as usize).saturating_sub(self.source.as_ptr() as usize);
+        start..start + self.raw.len()
+    }
+
     pub(super) fn place(&self) -> Place {
-        let offset = (self.raw.as_ptr() as usize).saturating_sub(self.source.as_ptr() as usize);
-        let before = self.source.get(..offset).unwrap_or_default();
+        let before = self.source.get(..self.span().start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Place {
             line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,

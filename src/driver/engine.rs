@@ -385,6 +385,7 @@ pub(super) fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
         remotes: config.remotes.clone(),
         event_format: config.event_format,
         capabilities: addresses.with(cipher.unwrap_or_default()),
+        upgrade: config.path_users.clone().filter(|_| config.write),
         terms: Arc::new(Terms {
             variables: config.variables.clone(),
             cipher: config.cipher.clone(),

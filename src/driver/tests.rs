@@ -51,6 +51,7 @@ impl Bench {
             remotes: config.remotes,
             event_format: config.event_format,
             capabilities: Capabilities::TCPIP.with(Capabilities::IPV4),
+            upgrade: None,
             terms: Arc::new(Terms {
                 variables: config.variables,
                 cipher: config.cipher,

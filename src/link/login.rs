@@ -1,14 +1,16 @@
 //! Logins: the check of a password, or of a certificate that the TLS below has seen, and how long
 //! the answer to a wrong one waits.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::audit;
 use super::perform::{Next, Performer};
-use crate::auth::{Reason, Refused, User};
+use super::{Context, audit};
+use crate::auth::{Credential, Reason, Refused, User};
+use crate::config::edit::{EditError, UsersFile};
+use crate::error::with_causes;
 use crate::hub::{AttachError, Client};
 use crate::os::now;
 use crate::wire::link::reply::Status;
@@ -134,10 +136,13 @@ impl Performer {
                 peer.ip(),
                 &settings.remotes,
             );
-            if let Err(refused) = &verdict {
-                audit::refused(peer, &name, &refused.reason);
-                let mut throttle = context.throttle();
-                throttle.failure(peer.ip(), &name, Instant::now());
+            match &verdict {
+                Ok(user) => store_anew(user, &password, &context),
+                Err(refused) => {
+                    audit::refused(peer, &name, &refused.reason);
+                    let mut throttle = context.throttle();
+                    throttle.failure(peer.ip(), &name, Instant::now());
+                }
             }
             verdict
         };
@@ -152,6 +157,37 @@ impl Performer {
     fn delay(&self, name: &str) -> Duration {
         let address = self.peer.ip();
         self.context.throttle().delay(address, name, Instant::now())
+    }
+}
+
+/// A password that is stored as MD5 is stored as PBKDF2 from now on, where the configuration lets
+/// the driver write.
+fn store_anew(user: &User, password: &str, context: &Context) {
+    let Some(file) = context.settings().upgrade.clone() else {
+        return;
+    };
+    if !user.credential.is_outdated() {
+        return;
+    }
+    let _one_at_a_time = context
+        .editing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let stored = Credential::derive(&user.name, password)
+        .map_err(EditError::from)
+        .and_then(|credential| {
+            let mut users = UsersFile::open(&file)?;
+            users.set_password(&user.name, &credential)?;
+            users.save()
+        });
+    let name = audit::Name(&user.name);
+    match stored {
+        Ok(()) => tracing::info!(user = %name, "the password is stored as PBKDF2 from now on"),
+        Err(error) => tracing::warn!(
+            user = %name,
+            "the password stays stored as MD5: {}",
+            with_causes(&error)
+        ),
     }
 }
 

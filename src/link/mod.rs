@@ -12,6 +12,7 @@ mod seats;
 pub mod server;
 mod turns;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -48,6 +49,8 @@ pub struct Context {
     /// Passwords are checked a few at a time, so that the network threads keep their share.
     checks: Arc<Turns>,
     seats: Arc<Seats>,
+    /// Held by whoever changes the users file.
+    editing: Mutex<()>,
     /// Those who are told that there is no place for them, while they read it.
     farewells: Arc<Semaphore>,
 }
@@ -65,6 +68,8 @@ pub struct Settings {
     pub event_format: TextForm,
     /// What WCYD tells.
     pub capabilities: Capabilities,
+    /// The users file, where passwords that are stored as MD5 may be stored anew (`write`).
+    pub upgrade: Option<PathBuf>,
     /// What sessions that begin from now on are made with.
     pub terms: Arc<Terms>,
 }
@@ -103,6 +108,7 @@ impl Context {
             throttle: Mutex::new(Throttle::new()),
             seen: Mutex::default(),
             checks: Turns::new(cores.div_ceil(2)),
+            editing: Mutex::default(),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
         }))
     }

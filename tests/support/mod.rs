@@ -12,4 +12,5 @@ pub(crate) mod dialogue;
 pub(crate) mod host;
 pub(crate) mod mosquitto;
 pub(crate) mod scripted;
+pub(crate) mod secure;
 pub(crate) mod tools;

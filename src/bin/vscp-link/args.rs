@@ -38,6 +38,80 @@ pub(crate) enum Command {
     Send(SendArgs),
     Monitor(MonitorArgs),
     Broker(BrokerArgs),
+    /// List, add, change and remove the users of a users file
+    #[command(after_help = USER_HELP)]
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+}
+
+const USER_HELP: &str = "\
+Everything else in the file stays as it is, its mode and its owner too. A driver that runs
+notices the change by itself.
+
+Examples:
+  A new user, who may send and receive events; the password is asked for:
+    vscp-link user add /etc/vscp/users.json anna
+  One who may do everything:
+    vscp-link user rights /etc/vscp/users.json anna admin
+  Another password, from a file:
+    vscp-link user passwd /etc/vscp/users.json anna --password-file new.txt";
+
+/// What to do with a users file.
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Print the users, one a line
+    List {
+        /// The users file
+        file: PathBuf,
+    },
+    /// Add a user; a file that is not there is made
+    Add {
+        /// The users file
+        file: PathBuf,
+        /// The name to log in with
+        name: String,
+        /// What the user may do, names with commas between them
+        #[arg(long, default_value = "user")]
+        rights: String,
+        #[command(flatten)]
+        password: NewPasswordArgs,
+    },
+    /// Give a user another password
+    Passwd {
+        /// The users file
+        file: PathBuf,
+        /// Whose
+        name: String,
+        #[command(flatten)]
+        password: NewPasswordArgs,
+    },
+    /// Give a user other rights
+    Rights {
+        /// The users file
+        file: PathBuf,
+        /// Whose
+        name: String,
+        /// Names with commas between them: admin, user, send-events, receive-events ...
+        rights: String,
+    },
+    /// Remove a user
+    Remove {
+        /// The users file
+        file: PathBuf,
+        /// Whom
+        name: String,
+    },
+}
+
+/// Where a new password is.
+#[derive(Args)]
+pub(crate) struct NewPasswordArgs {
+    /// A file with the password in its first line; without it the variable
+    /// VSCP_LINK_PASSWORD is looked at, and on a terminal you are asked
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 /// Run the driver without a daemon
@@ -240,7 +314,7 @@ mod tests {
 
     #[test]
     fn help_fits_a_terminal() {
-        for name in ["run", "check", "send", "monitor", "broker"] {
+        for name in ["run", "check", "send", "monitor", "broker", "user"] {
             let mut command = Cli::command();
             let help = command
                 .find_subcommand_mut(name)

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,19 +182,46 @@ fn password(args: &LoginArgs) -> Result<Zeroizing<String>, Failure> {
     if let Some(password) = &args.password {
         return Ok(Zeroizing::new(password.clone()));
     }
-    if let Some(path) = &args.password_file {
+    match given(args.password_file.as_deref())? {
+        Some(password) => Ok(password),
+        None => ask(&format!("Password of {}: ", args.user)),
+    }
+}
+
+/// A new password for a user, which is asked for twice.
+///
+/// # Errors
+/// Where there is none, or the two are not the same.
+pub(crate) fn new_password(name: &str, file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    if let Some(password) = given(file)? {
+        return Ok(password);
+    }
+    let password = ask(&format!("New password of {name}: "))?;
+    if ask("The same again: ")? != password {
+        return Err(Failure::problem("these were two passwords"));
+    }
+    Ok(password)
+}
+
+/// A password from a file, or from the environment.
+fn given(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Failure> {
+    if let Some(path) = file {
         let io = |e| Failure::Io(format!("{} cannot be read", path.display()), e);
-        return first_line(File::open(path).map_err(io)?).map_err(io);
+        return first_line(File::open(path).map_err(io)?)
+            .map(Some)
+            .map_err(io);
     }
-    if let Ok(password) = std::env::var(PASSWORD_VARIABLE) {
-        return Ok(Zeroizing::new(password));
-    }
+    Ok(std::env::var(PASSWORD_VARIABLE).ok().map(Zeroizing::new))
+}
+
+/// Asks on the terminal, without an echo.
+fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
     if !std::io::stderr().is_terminal() {
         return Err(Failure::usage(format!(
-            "a password is needed: --password-file, --password, or the variable {PASSWORD_VARIABLE}"
+            "a password is needed: --password-file, or the variable {PASSWORD_VARIABLE}"
         )));
     }
-    rpassword::prompt_password(format!("Password of {}: ", args.user))
+    rpassword::prompt_password(prompt)
         .map(Zeroizing::new)
         .map_err(|e| Failure::Io("the password cannot be read".into(), e))
 }

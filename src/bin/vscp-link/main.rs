@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be said on the command line |
 //! | [`run`], [`check`], [`send`], [`monitor`], [`broker`] | the subcommands |
+//! | [`user`] | the users file |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
 //! | [`client`] | the link protocol from the client's side |
 //! | [`frames`] | its binary mode |
@@ -35,6 +36,7 @@ mod monitor;
 mod render;
 mod run;
 mod send;
+mod user;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Broker(args) => broker::run(&args),
+        Command::User { command } => user::run(&command),
     };
     end.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

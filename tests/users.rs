@@ -1,0 +1,193 @@
+//! The users file: `vscp-link user`, and passwords that are stored anew.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use vscpl2drv_link::driver::{Driver, Source};
+
+mod support;
+
+use support::client::Client;
+use support::tools::wait_until;
+
+fn user(words: &[&str], file: &Path, more: &[&str], password: Option<&str>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vscp-link"));
+    command.arg("user").args(words).arg(file).args(more);
+    command.env_remove("VSCP_LINK_PASSWORD");
+    if let Some(password) = password {
+        command.env("VSCP_LINK_PASSWORD", password);
+    }
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn open(users: &Path, members: &str) -> Driver {
+    let log = users.with_file_name("log");
+    let config = format!(
+        "{{\"interface\": \"tcp://127.0.0.1:0\", \"abi\": \"v2\", \"path-users\": {users:?}, {members} \
+          \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}"
+    );
+    let guid = "::1".parse().unwrap();
+    Driver::open(Source { config, guid }).unwrap()
+}
+
+fn may_log_in(driver: &Driver, name: &str, password: &str) -> bool {
+    let mut client = Client::connect(driver.addresses()[0]);
+    client.must(&format!("user {name}"));
+    client.ask(&format!("pass {password}")) == ["+OK - Success."]
+}
+
+#[test]
+fn users_are_added_changed_and_removed_while_the_driver_runs() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("users.json");
+    let made = user(
+        &["add"],
+        &file,
+        &["anna", "--rights", "admin"],
+        Some("first"),
+    );
+    assert!(made.status.success(), "{}", text(&made));
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert!(fs::read_to_string(&file).unwrap().contains("\"anna\""));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root may give files away; the tests of everybody else keep their own.
+    let owner = if chown(&file, Some(1234), Some(5678)).is_ok() {
+        1234
+    } else {
+        fs::metadata(&file).unwrap().uid()
+    };
+
+    let driver = open(&file, "");
+    assert!(may_log_in(&driver, "anna", "first"));
+    assert!(
+        user(&["passwd"], &file, &["anna"], Some("second"))
+            .status
+            .success()
+    );
+    wait_until("the new password counts", || {
+        may_log_in(&driver, "anna", "second")
+    });
+    assert!(!may_log_in(&driver, "anna", "first"));
+    assert!(
+        user(&["add"], &file, &["ben"], Some("third"))
+            .status
+            .success()
+    );
+    wait_until("the new user comes in", || {
+        may_log_in(&driver, "ben", "third")
+    });
+    assert!(
+        user(&["rights"], &file, &["ben", "receive-events"], None)
+            .status
+            .success()
+    );
+    let listed = text(&user(&["list"], &file, &[], None));
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(
+        listed.starts_with("anna  privilege 15  rights admin"),
+        "{listed}"
+    );
+    let mut ben = Client::connect(driver.addresses()[0]);
+    ben.must("user ben");
+    ben.must("pass third");
+    assert!(user(&["remove"], &file, &["ben"], None).status.success());
+    wait_until("ben is out", || ben.line().is_none());
+    let about = fs::metadata(&file).unwrap();
+    assert_eq!((about.mode() & 0o777, about.uid()), (0o640, owner));
+    driver.close();
+}
+
+#[test]
+fn what_cannot_be_done_is_said_and_changes_nothing() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("users.json");
+    assert!(
+        user(&["add"], &file, &["anna"], Some("first"))
+            .status
+            .success()
+    );
+    let before = fs::read_to_string(&file).unwrap();
+    for (words, more, password, code, why) in [
+        (
+            &["add"],
+            &["anna"][..],
+            Some("x"),
+            1,
+            "there is a user \"anna\" already",
+        ),
+        (
+            &["passwd"],
+            &["nobody"],
+            Some("x"),
+            1,
+            "there is no user \"nobody\"",
+        ),
+        (
+            &["remove"],
+            &["nobody"],
+            None,
+            1,
+            "there is no user \"nobody\"",
+        ),
+        (&["rights"], &["anna", "everything"], None, 2, "everything"),
+        (&["add"], &["a:b"], Some("x"), 2, "no user name"),
+        (&["add"], &["ben"], Some(" x"), 1, "no blanks around it"),
+        (&["add"], &["ben"], None, 2, "a password is needed"),
+    ] {
+        let output = user(words, &file, more, password);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output));
+        assert!(text(&output).contains(why), "{}", text(&output));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), before);
+    fs::write(&file, "{\"users\": [").unwrap();
+    let output = user(&["add"], &file, &["ben"], Some("x"));
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{\"users\": [");
+}
+
+#[test]
+fn passwords_stored_as_md5_are_stored_anew_where_the_driver_may_write() {
+    for write in [false, true] {
+        let place = TempDir::new().unwrap();
+        let file = place.path().join("users.json");
+        let old = "{\"users\": [\n {\"name\":\"admin\",  \"note\": \"kept\", \
+                   \"password\":\"2d1e4f91dae49cd08eaba2293e422273\",\"rights\":\"admin\"}]}";
+        fs::write(&file, old).unwrap();
+        let driver = open(&file, &format!("\"write\": {write},"));
+        assert!(!may_log_in(&driver, "admin", "wrong"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), old);
+        assert!(may_log_in(&driver, "admin", "secret"));
+        let now = fs::read_to_string(&file).unwrap();
+        if write {
+            assert!(!now.contains("2d1e4f91dae49cd08eaba2293e422273"), "{now}");
+            assert!(
+                now.contains("\"name\":\"admin\",  \"note\": \"kept\""),
+                "{now}"
+            );
+            let log = fs::read_to_string(place.path().join("log")).unwrap_or_default();
+            assert!(!log.contains("secret"));
+            wait_until("the change is read", || {
+                fs::read_to_string(place.path().join("log"))
+                    .unwrap()
+                    .contains("configuration changed: user user=admin")
+            });
+        } else {
+            assert_eq!(now, old);
+        }
+        assert!(may_log_in(&driver, "admin", "secret"));
+        driver.close();
+    }
+}
