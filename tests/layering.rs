@@ -23,7 +23,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("net", &["config", "os", "error"]),
     (
         "link",
-        &["event", "auth", "config", "wire", "hub", "net", "os"],
+        &[
+            "event", "auth", "config", "wire", "hub", "net", "os", "error",
+        ],
     ),
     (
         "mqtt",

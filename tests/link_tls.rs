@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use vscpl2drv_link::config::model::{TlsServer, TlsVersions};
+use vscpl2drv_link::net::tls::server::Acceptor;
+
 mod support;
 
 use support::certificates::{Authority, Identity};
@@ -180,6 +183,30 @@ fn who_speaks_something_else_disturbs_nobody() {
     assert!(success, "{text}");
     drop(silent);
     server.driver.close();
+}
+
+/// With the clock stopped: it goes on when there is nothing else to do.
+#[tokio::test(start_paused = true)]
+async fn a_handshake_takes_ten_seconds_at_most() {
+    let ours = Authority::new("ours");
+    let config = TlsServer {
+        certificate: joined(&ours.identity("localhost")),
+        chain: None,
+        verify_peer: false,
+        user_from_certificate: false,
+        ca_file: None,
+        ca_path: None,
+        verify_depth: 9,
+        versions: TlsVersions::From12,
+        ciphers: Vec::new(),
+    };
+    let acceptor = Acceptor::new(config).unwrap();
+    let (silent, stream) = tokio::io::duplex(1024);
+    let start = tokio::time::Instant::now();
+    let error = acceptor.accept(stream).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(start.elapsed().as_secs(), 10);
+    drop(silent);
 }
 
 #[test]

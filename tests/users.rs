@@ -191,3 +191,31 @@ fn passwords_stored_as_md5_are_stored_anew_where_the_driver_may_write() {
         driver.close();
     }
 }
+
+#[test]
+fn a_user_has_as_many_sessions_as_max_sessions_allows() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("users.json");
+    let text = "{\"users\": [{\"name\":\"admin\", \"max-sessions\": 2, \
+                \"password\":\"2d1e4f91dae49cd08eaba2293e422273\",\"rights\":\"admin\"},\
+                {\"name\":\"user\", \"password\":\"8c3088f1b27432344f14d82033749797\"}]}";
+    fs::write(&file, text).unwrap();
+    let driver = open(&file, "");
+    let address = driver.addresses()[0];
+    let first = Client::log_in(address);
+    let _second = Client::log_in(address);
+    let mut third = Client::connect(address);
+    third.must("user admin");
+    assert_eq!(
+        third.ask("pass secret"),
+        ["-OK - Max number of clients connected."]
+    );
+    assert!(third.line().is_none());
+    // Others are not concerned, and a place is free again when its session ends.
+    assert!(may_log_in(&driver, "user", "secret"));
+    drop(first);
+    wait_until("there is room again", || {
+        may_log_in(&driver, "admin", "secret")
+    });
+    driver.close();
+}

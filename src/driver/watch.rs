@@ -16,6 +16,8 @@ use crate::link::Control;
 const LOOK: Duration = Duration::from_secs(1);
 /// A file has to stay the same for so long: it may be half written.
 const SETTLE: Duration = Duration::from_millis(100);
+/// One that never stays the same is read all the same.
+const MOST_SETTLES: usize = 8;
 /// How long a change that could not be applied waits for the next try.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -43,17 +45,21 @@ pub(super) async fn watch(
             if files.has_changed().unwrap_or(false) {
                 notices = Notices::new(&files.borrow_and_update());
                 known = stamps(&files.borrow());
+                // A new one may have changed before it was watched.
+                due = Some(Instant::now() + LOOK);
             }
             tokio::select! {
                 () = notices.one() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
+            // Other files may change in these folders, all the time.
+            tokio::time::sleep(SETTLE).await;
             let mut now = stamps(&files.borrow());
             let again = due.is_some_and(|due| Instant::now() >= due);
             if now == known && !again {
                 continue;
             }
-            loop {
+            for _ in 0..MOST_SETTLES {
                 tokio::time::sleep(SETTLE).await;
                 let later = stamps(&files.borrow());
                 if later == now {

@@ -35,6 +35,11 @@ pub(super) fn refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
     tracing::warn!(client = %peer, user = %Name(user), %reason, "login refused");
 }
 
+/// A certificate that is good and logs nobody in: the session begins as any other.
+pub(super) fn not_by_certificate(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
+    tracing::info!(client = %peer, user = %Name(user), %reason, "the certificate logs nobody in");
+}
+
 /// Commands of one session that it may not use.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(u64);

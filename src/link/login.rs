@@ -69,7 +69,7 @@ impl Performer {
             .map_err(LoginError::from)
             .and_then(|user| self.enter(&user, "certificate", session));
         if let Err(error) = entered {
-            audit::refused(self.peer, name, &error);
+            audit::not_by_certificate(self.peer, name, &error);
         }
     }
 
