@@ -15,7 +15,7 @@ mod support;
 use support::client::Client;
 use support::dialogue;
 use support::mosquitto::{Subscriber, free_port};
-use support::tools::{library, root};
+use support::tools::{library, root, wait_until};
 
 struct Running {
     process: Child,
@@ -154,6 +154,22 @@ fn a_daemons_file_is_run_as_the_daemon_would() {
     let mut client = Client::log_in(([127, 0, 0, 1], port).into());
     client.must("send 0,20,3,,,,-,5");
     assert_eq!(subscriber.message().0, "of/9/link");
+    // Half a file is no file without an entry: nothing changes, and the session goes on.
+    let log = || fs::read_to_string(place.path().join("log")).unwrap();
+    fs::write(&daemon, &entry(&mqtt)[..150]).unwrap();
+    wait_until("the broken file is noticed", || {
+        log().contains("a file has changed and has errors")
+    });
+    client.must("send 0,20,3,,,,-,5");
+    assert_eq!(subscriber.message().0, "of/9/link");
+    fs::write(&daemon, entry(&mqtt.replace("driver-name", "class"))).unwrap();
+    wait_until("the new topic is used", || {
+        log().contains("configuration changed: the broker")
+    });
+    wait_until("an event is taken", || {
+        client.ask("send 0,20,3,,,,-,5") == ["+OK - Success."]
+    });
+    assert_eq!(subscriber.message().0, "of/9/20");
     running.interrupt();
 }
 

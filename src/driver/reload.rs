@@ -13,6 +13,7 @@ use super::interfaces;
 use super::loaded::{Loaded, load};
 use crate::auth::{User, UserTable};
 use crate::config::model::{DriverConfig, Interface, LogConfig};
+use crate::config::{self, Severity};
 use crate::error::with_causes;
 use crate::hub::{Hub, Uplink};
 use crate::net::tls::server::Acceptor;
@@ -38,18 +39,23 @@ impl Engine {
         abort: &CancellationToken,
     ) -> Outcome {
         self.logged(|| {
-            let loaded = match load(source) {
-                Ok(loaded) => loaded,
-                Err(unloaded) => {
-                    tracing::error!("a file has changed and has errors; all stays as it was:");
-                    let text = with_causes(&unloaded.cause);
-                    text.lines().for_each(|line| tracing::error!("{line}"));
-                    return Outcome::Done;
-                }
+            let mut owned = self.owned();
+            let Some(owned) = &mut *owned else {
+                return Outcome::Done;
             };
-            match &mut *self.owned() {
-                Some(owned) => self.apply(loaded, source, host, owned, abort),
-                None => Outcome::Done,
+            let loaded = load(source)
+                .map_err(|unloaded| with_causes(&unloaded.cause))
+                .and_then(|new| match errors_of_daemon(&owned.loaded, &new) {
+                    errors if errors.is_empty() => Ok(new),
+                    errors => Err(errors),
+                });
+            match loaded {
+                Ok(loaded) => self.apply(loaded, source, host, owned, abort),
+                Err(errors) => {
+                    tracing::error!("a file has changed and has errors; all stays as it was:");
+                    errors.lines().for_each(|line| tracing::error!("{line}"));
+                    Outcome::Done
+                }
             }
         })
     }
@@ -157,6 +163,21 @@ impl Engine {
     fn is_complete(&self, config: &DriverConfig, owned: &Owned) -> bool {
         owned.interfaces.are(&config.interfaces)
     }
+}
+
+/// Why there is no daemon's entry any more, where its file is broken or gone: at a start that means
+/// that there is none, and here that somebody is writing it.
+fn errors_of_daemon(old: &Loaded, new: &Loaded) -> String {
+    let (Some(daemon), None) = (&old.daemon, &new.daemon) else {
+        return String::new();
+    };
+    let report = config::check_file(&daemon.file);
+    let errors = report
+        .problems()
+        .iter()
+        .filter(|problem| problem.severity == Severity::Error)
+        .map(ToString::to_string);
+    errors.collect::<Vec<_>>().join("\n")
 }
 
 fn same(old: &Loaded, new: &Loaded) -> bool {
