@@ -212,6 +212,41 @@ fn what_follows_a_change_of_mode_in_one_piece_is_read_in_the_new_mode() {
 }
 
 #[test]
+fn padding_that_is_not_zero_is_understood_while_events_come() {
+    let server = Server::start(Strength::Aes128, "");
+    let mut client = Binary::log_in(server.address(), Strength::Aes128);
+    assert_eq!(client.ask(7, b""), (7, 0, vec![]));
+    // GETCHID as C code pads it: with whatever was there. A block more pads it again.
+    let mut plain = vec![0xE0, 0, 13];
+    let crc = frame::crc(&plain[1..]);
+    plain.extend(crc.to_be_bytes());
+    plain.resize(17, 0x77);
+    let mut sealed = Vec::new();
+    client.cipher.seal_with([4; 16], &plain, &mut sealed);
+    let wire = [&sealed[..17], &[4; 16]].concat();
+    client.send(&wire);
+    let mut events = 0_u8;
+    loop {
+        server.write(&format!("0,20,4,,,,::1,{events}"));
+        match client.frame().unwrap() {
+            Frame::Event { .. } => events += 1,
+            Frame::Reply {
+                code,
+                error,
+                argument,
+            } => {
+                assert_eq!((code, error, &argument[..]), (13, 0, &[0, 0, 0, 1][..]));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(events < 250, "the command was not understood");
+    }
+    server.driver.close();
+}
+
+#[test]
 fn each_byte_changed_on_its_way_does_no_harm() {
     let server = Server::start(Strength::Aes256, "");
     let strength = Strength::Aes256;

@@ -29,9 +29,6 @@ const ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// How long the answer to a login is worked on for somebody who says nothing more: long enough
 /// for a check and the wait after it, where there is no crowd.
 const LAST_WORD: Duration = Duration::from_secs(5);
-/// Part of a frame that is followed by nothing for so long is looked at as if it were all.
-const SETTLE: Duration = Duration::from_millis(100);
-
 /// How long the last words may take.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
@@ -302,6 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn wait(&mut self) -> Result<(), End> {
         let looping = self.session.looping();
         let binary = self.session.binary().is_some();
+        let settles = self.input.settles_at();
         let channel = self.performer.channel().cloned();
         let ended = ended(channel.clone());
         let arrived = async {
@@ -320,7 +318,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Ok(0) | Err(_) => return Err(End::Gone),
                 Ok(count) => self.input.filled(count),
             },
-            () = tokio::time::sleep(SETTLE), if self.input.may_settle() => self.input.settle(),
+            () = expired(settles) => self.input.settle(),
             () = arrived => {}
             _ = self.alive.tick(), if looping && !binary => self.out.extend_from_slice(reply::ALIVE.as_bytes()),
         }

@@ -1,5 +1,9 @@
 //! The bytes of one client that have come: lines, or frames in the binary mode.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::wire::binary::{BadFrame, Cipher, Frame, FrameReader, Iv};
 use crate::wire::line::{Line, LineReader};
 
@@ -11,7 +15,12 @@ pub(super) struct Input {
     binary: bool,
     /// Nothing more has come for a while.
     settled: bool,
+    /// When something came last.
+    filled: Option<Instant>,
 }
+
+/// Part of a frame that is followed by nothing for so long is looked at as if it were all.
+const SETTLE: Duration = Duration::from_millis(100);
 
 impl Input {
     /// The buffer to read into. Call [`filled`](Self::filled) afterwards.
@@ -25,6 +34,7 @@ impl Input {
     /// Takes note that a read brought `count` bytes.
     pub(super) fn filled(&mut self, count: usize) {
         self.settled = false;
+        self.filled = Some(Instant::now());
         if !self.binary {
             self.lines.filled(count);
         }
@@ -38,12 +48,14 @@ impl Input {
         }
     }
 
-    /// True where part of a frame is there, which may be all of it.
-    pub(super) fn may_settle(&self) -> bool {
-        self.binary && !self.settled && self.frames.ahead() > 0
+    /// When part of a frame that is there has been followed by nothing for a while: then it may
+    /// be all of it.
+    pub(super) fn settles_at(&self) -> Option<Instant> {
+        let waits = self.binary && !self.settled && self.frames.ahead() > 0;
+        self.filled.filter(|_| waits).map(|at| at + SETTLE)
     }
 
-    /// Nothing more has come for a while.
+    /// What is there is looked at as if it were all.
     pub(super) fn settle(&mut self) {
         self.settled = true;
     }
