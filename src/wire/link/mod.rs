@@ -5,6 +5,7 @@
 //! | [`command`] | the table of commands: names, access, help; a line to its command |
 //! | [`reply`] | every text that the server says |
 //! | [`answer`] | what commands are answered with, as text or as a frame |
+//! | [`request`] | what a session asks of the rest of the driver |
 //! | [`session`] | one client's dialogue: a line in, a reply or a [`Request`] out |
 //! | [`history`] | what `+` repeats |
 
@@ -12,7 +13,9 @@ pub mod answer;
 pub mod command;
 pub mod history;
 pub mod reply;
+pub mod request;
 pub mod session;
 
 pub use answer::{Answer, Statistics};
-pub use session::{Identity, LINE_BEFORE_LOGIN, Request, Session, Terms, Which};
+pub use request::{Request, Which};
+pub use session::{Identity, LINE_BEFORE_LOGIN, Session, Terms};

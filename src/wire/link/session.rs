@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::command::{self, COMMANDS, Command, Entry};
 use super::history::History;
 use super::reply::{self, Status};
+use super::request::{Request, Which};
 use crate::auth::{Refusal, User};
 use crate::error::with_causes;
 use crate::event::text::{self, Defaults};
@@ -27,62 +28,6 @@ pub const LINE_BEFORE_LOGIN: usize = 8 * 1024;
 pub const LINE_AFTER_LOGIN: usize = 64 * 1024;
 /// User names and passwords (VSCP specification: 64 characters; more are no harm).
 const MOST_NAME: usize = 256;
-
-/// What a session asks the rest of the driver to do. Where a reply is due it is for whoever does
-/// it to say; the others have been answered.
-#[derive(Debug)]
-pub enum Request {
-    /// Check a login, answer, and close when it is wrong.
-    Login {
-        /// User names: the first is meant, another where a frame can be read in two ways.
-        users: Vec<String>,
-        /// Passwords, alike.
-        passwords: Vec<Zeroizing<String>>,
-    },
-    /// Answer with a random session id.
-    Challenge,
-    /// Take an event, and answer.
-    Submit(Event),
-    /// Print so many events and answer; `None` is all that wait.
-    Retrieve(Option<usize>),
-    /// Print how many events wait, and answer.
-    Count,
-    /// Drop what waits (answered).
-    Clear,
-    /// Print the statistics, and answer.
-    Stat,
-    /// Print the state, and answer.
-    Info,
-    /// The channel has another GUID (answered).
-    SetGuid(Guid),
-    /// The channel has another filter or mask (answered).
-    SetFilter(FilterPair),
-    /// Print the capabilities, and answer.
-    Capabilities,
-    /// Print the channels, and answer.
-    Interfaces,
-    /// End this channel, and answer.
-    CloseInterface(Which),
-    /// Test the driver, and answer.
-    Test,
-    /// Stop serving, and answer.
-    Shutdown,
-    /// Start afresh, and answer.
-    Restart,
-    /// A mistake of the client (answered): the text is for INFO.
-    Mistake(String),
-    /// Write what is to be written, and close (answered).
-    Close,
-}
-
-/// A channel among all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// By its GUID.
-    Guid(Guid),
-    /// By its place in the list of channels.
-    Index(usize),
-}
 
 /// What all sessions of a server have in common.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{MOST_NAME, Request, Session, Which};
+use super::{MOST_NAME, Session};
 use crate::auth::RandomError;
 use crate::event::text::Defaults;
 use crate::event::{Event, Filter, FilterPair, Guid, frame};
@@ -11,6 +11,7 @@ use crate::wire::binary::{self, BadFrame, Frame};
 use crate::wire::link::answer::{Answer, InterfacePart};
 use crate::wire::link::command::{self, Command};
 use crate::wire::link::reply::{self, Status};
+use crate::wire::link::request::{Request, Which};
 
 /// Bytes of a filter or a mask: priority, class, type, GUID.
 const FILTER: usize = 21;

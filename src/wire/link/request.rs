@@ -1,0 +1,61 @@
+//! What a session asks for, where it cannot answer by itself.
+
+use zeroize::Zeroizing;
+
+use crate::event::{Event, FilterPair, Guid};
+
+/// What a session asks the rest of the driver to do. Where a reply is due it is for whoever does
+/// it to say; the others have been answered.
+#[derive(Debug)]
+pub enum Request {
+    /// Check a login, answer, and close when it is wrong.
+    Login {
+        /// User names: the first is meant, another where a frame can be read in two ways.
+        users: Vec<String>,
+        /// Passwords, alike.
+        passwords: Vec<Zeroizing<String>>,
+    },
+    /// Answer with a random session id.
+    Challenge,
+    /// Take an event, and answer.
+    Submit(Event),
+    /// Print so many events and answer; `None` is all that wait.
+    Retrieve(Option<usize>),
+    /// Print how many events wait, and answer.
+    Count,
+    /// Drop what waits (answered).
+    Clear,
+    /// Print the statistics, and answer.
+    Stat,
+    /// Print the state, and answer.
+    Info,
+    /// The channel has another GUID (answered).
+    SetGuid(Guid),
+    /// The channel has another filter or mask (answered).
+    SetFilter(FilterPair),
+    /// Print the capabilities, and answer.
+    Capabilities,
+    /// Print the channels, and answer.
+    Interfaces,
+    /// End this channel, and answer.
+    CloseInterface(Which),
+    /// Test the driver, and answer.
+    Test,
+    /// Stop serving, and answer.
+    Shutdown,
+    /// Start afresh, and answer.
+    Restart,
+    /// A mistake of the client (answered): the text is for INFO.
+    Mistake(String),
+    /// Write what is to be written, and close (answered).
+    Close,
+}
+
+/// A channel among all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// By its GUID.
+    Guid(Guid),
+    /// By its place in the list of channels.
+    Index(usize),
+}
