@@ -155,7 +155,9 @@ impl Engine {
             Err(cause) => return Err(StartError::new(cause, Some(logger))),
         };
         let (files, watched) = watch::channel(loaded.files(source));
+        let context = runtime.enter();
         let watcher = super::watch::watch(watched, since, control, parts.serving.clone());
+        drop(context);
         runtime.spawn(parts.sessions.track_future(watcher));
         Ok(Self {
             layout: parts.layout,

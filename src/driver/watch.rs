@@ -25,14 +25,15 @@ const AGAIN: Duration = Duration::from_secs(5);
 type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// Asks for a reload whenever one of the files has changed, until `stop`. `since` is when they
-/// were read.
-pub(super) async fn watch(
+/// were read. It is called in the context of a runtime; what it opens is open when it returns.
+pub(super) fn watch(
     mut files: watch::Receiver<Vec<PathBuf>>,
     since: SystemTime,
     control: mpsc::Sender<Control>,
     stop: CancellationToken,
-) {
-    let all = async {
+) -> impl Future<Output = ()> + Send {
+    let mut notices = Notices::new(&files.borrow_and_update());
+    let all = async move {
         let mut known = stamps(&files.borrow());
         // One that changed while it was read is read again.
         let mut due = known
@@ -40,7 +41,6 @@ pub(super) async fn watch(
             .flatten()
             .any(|(written, ..)| *written >= since)
             .then(Instant::now);
-        let mut notices = Notices::new(&files.borrow_and_update());
         loop {
             if files.has_changed().unwrap_or(false) {
                 notices = Notices::new(&files.borrow_and_update());
@@ -76,9 +76,11 @@ pub(super) async fn watch(
             due = (!applied).then(|| Instant::now() + AGAIN);
         }
     };
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = all => {}
+    async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = all => {}
+        }
     }
 }
 

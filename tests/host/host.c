@@ -192,6 +192,9 @@ static int serve(const char *path, const char *config) {
       printf("closed %d %.3f\n", code, now() - start);
     } else if (!strncmp(line, "threads", 7)) {
       printf("threads %d\n", entries("/proc/self/task") - 2);
+    } else if (!strncmp(line, "heap", 4)) {
+      malloc_trim(0);
+      printf("heap %zu\n", mallinfo2().uordblks);
     } else {
       printf("what?\n");
     }
@@ -311,6 +314,67 @@ static int twice(const char *path, const char *first, const char *second) {
   return 0;
 }
 
+/* --- race --------------------------------------------------------------------------------- */
+
+static void *racing_reader(void *argument) {
+  struct caller *caller = argument;
+  int code;
+  do {
+    vscpEvent event;
+    memset(&event, 0, sizeof event);
+    code = caller->library->read(caller->handle, &event, 20000);
+    if (code == VSCP_LINK_SUCCESS) free(event.pdata);
+  } while (code == VSCP_LINK_SUCCESS);
+  CHECK(code == VSCP_LINK_NOT_OPEN || code == VSCP_LINK_MEMORY);
+  return NULL;
+}
+
+static void *racing_writer(void *argument) {
+  struct caller *caller = argument;
+  uint8_t data[VSCP_LINK_MAX_DATA] = {1, 2, 3};
+  vscpEvent event;
+  int code;
+  fill(&event, data, sizeof data);
+  do code = caller->library->write(caller->handle, &event, 500);
+  while (code == VSCP_LINK_SUCCESS);
+  CHECK(code == VSCP_LINK_NOT_OPEN || code == VSCP_LINK_MEMORY);
+  return NULL;
+}
+
+static void *closer(void *argument) {
+  struct caller *caller = argument;
+  CHECK(caller->library->close(caller->handle) == 0);
+  return NULL;
+}
+
+/* The driver is closed, twice at once, while other threads are within its calls. */
+static int race(const char *path, const char *config, int count) {
+  void *(*const roles[])(void *) = {racing_reader, racing_writer, racing_reader,
+                                    racing_writer, closer,        closer};
+  const int most = sizeof roles / sizeof *roles;
+  struct library library;
+  struct caller caller;
+  pthread_t threads[sizeof roles / sizeof *roles];
+  int at;
+  load(&library, path);
+  caller.library = &library;
+  while (count-- > 0) {
+    double start;
+    caller.handle = library.open(config, GUID);
+    CHECK(caller.handle != 0);
+    for (at = 0; at < most; at++) {
+      if (roles[at] == closer) usleep(2000);
+      CHECK(!pthread_create(&threads[at], NULL, roles[at], &caller));
+    }
+    start = now();
+    for (at = 0; at < most; at++) pthread_join(threads[at], NULL);
+    CHECK(now() - start < 5);
+    CHECK(threads_left() == 1);
+  }
+  CHECK(dlclose(library.handle) == 0);
+  return 0;
+}
+
 /* --- misuse ------------------------------------------------------------------------------- */
 
 static int misuse(const char *path, const char *config) {
@@ -367,8 +431,9 @@ int main(int count, char **words) {
 #endif
   if (count == 4 && !strcmp(words[1], "serve")) return serve(words[2], words[3]);
   if (count == 5 && !strcmp(words[1], "cycle")) return cycle(words[2], words[3], atoi(words[4]));
+  if (count == 5 && !strcmp(words[1], "race")) return race(words[2], words[3], atoi(words[4]));
   if (count == 5 && !strcmp(words[1], "twice")) return twice(words[2], words[3], words[4]);
   if (count == 4 && !strcmp(words[1], "misuse")) return misuse(words[2], words[3]);
-  fprintf(stderr, "host serve|cycle|twice|misuse LIBRARY CONFIG …\n");
+  fprintf(stderr, "host serve|cycle|race|twice|misuse LIBRARY CONFIG …\n");
   return 2;
 }

@@ -50,7 +50,7 @@ pub struct Host {
 impl Host {
     /// Opens a driver with a configuration, a path or JSON.
     pub fn start(program: &Path, config: &str) -> Self {
-        Self::run(Command::new(program), config)
+        Self::start_as(Command::new(program), config)
     }
 
     /// The same in a process that cannot make a file larger than so many blocks of 512 bytes.
@@ -72,10 +72,11 @@ impl Host {
         let script = format!("{prelude}; exec \"$0\" \"$@\"");
         let mut shell = Command::new(need("dash"));
         shell.args(["-c", &script]).arg(program);
-        Self::run(shell, config)
+        Self::start_as(shell, config)
     }
 
-    fn run(mut command: Command, config: &str) -> Self {
+    /// The same by a command that has been given what the host shall find.
+    pub fn start_as(mut command: Command, config: &str) -> Self {
         let mut process = command
             .arg("serve")
             .arg(library())
@@ -112,6 +113,28 @@ impl Host {
     /// The process, to look at or to kill.
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Descriptors that it has open.
+    pub fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.pid());
+        std::fs::read_dir(folder).expect("the host runs").count()
+    }
+
+    /// How often its threads have been put to work.
+    pub fn switches(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        let tasks = tasks.expect("the host runs").flatten();
+        let of_one = |task: std::fs::DirEntry| -> u64 {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            let counts = status
+                .lines()
+                .filter(|line| line.contains("voluntary_ctxt_switches"));
+            counts
+                .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
+                .sum()
+        };
+        tasks.map(of_one).sum()
     }
 
     /// Says something and gives the answer.
