@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::perform::{Next, Performer};
 use super::{Context, audit};
-use crate::auth::{Credential, Reason, Refused, User};
+use crate::auth::{Credential, Refused, User};
 use crate::config::edit::{EditError, UsersFile};
 use crate::error::with_causes;
 use crate::hub::{AttachError, Client};
@@ -90,9 +90,19 @@ impl Performer {
         let channel = self.context.hub.attach(client)?;
         // Users may have changed since the password was looked at; from now on the channel is
         // found by whoever changes them.
-        let Some(user) = self.context.settings().users.get(&user.name).cloned() else {
-            self.context.hub.detach(channel.id());
-            return Err(Refused::from(Reason::UnknownUser).into());
+        let settings = self.context.settings();
+        let (users, remotes) = (&settings.users, &settings.remotes);
+        let still = self
+            .context
+            .verifier
+            .vouched(users, &user.name, self.peer.ip(), remotes);
+        let user = match still {
+            Ok(user) => user,
+            Err(refused) => {
+                self.context.hub.detach(channel.id());
+                audit::refused(self.peer, &user.name, &refused.reason);
+                return Err(refused.into());
+            }
         };
         channel.set_user(Arc::clone(&user));
         audit::logged_in(self.peer, &user.name, by, channel.id());

@@ -201,8 +201,18 @@ fn other_paddings_are_taken_where_the_frame_ends() {
     }
 }
 
+/// Commands and replies without two zeros in a row: at every such pair within an argument one of
+/// 65536 CRCs is right by chance, and the frame would end there.
 fn any_frame() -> impl Strategy<Value = (u8, u16, u16, Vec<u8>)> {
     let argument = prop::collection::vec(prop_oneof![Just(0), any::<u8>()], 0..900);
+    let argument = argument.prop_map(|mut argument| {
+        for at in 1..argument.len() {
+            if argument[at - 1] == 0 && argument[at] == 0 {
+                argument[at] = 1;
+            }
+        }
+        argument
+    });
     (0_u8..2, any::<u16>(), any::<u16>(), argument)
 }
 
