@@ -22,6 +22,7 @@
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
 //! | [`log`], [`net`], [`os`], [`error`] | leaves: log files, sockets, the operating system, errors as text |
+//! | [`gate`] | who comes in: logins, places, the audit log; for all servers |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
 //! | [`mqtt`] | the bridge to a broker, and its outbox in memory and on disk |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
@@ -40,6 +41,7 @@ pub mod config;
 pub mod driver;
 pub mod error;
 pub mod event;
+pub mod gate;
 pub mod hub;
 pub mod link;
 pub mod log;

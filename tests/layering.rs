@@ -21,10 +21,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log", &["config", "os"]),
     ("hub", &["event", "auth", "wire"]),
     ("net", &["config", "os", "error"]),
+    ("gate", &["auth", "config", "hub", "os", "error"]),
     (
         "link",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "os", "error",
+            "event", "auth", "config", "wire", "hub", "net", "gate", "os", "error",
         ],
     ),
     (
@@ -34,7 +35,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "driver",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "link", "mqtt", "log", "os", "error",
+            "event", "auth", "config", "wire", "hub", "net", "gate", "link", "mqtt", "log", "os",
+            "error",
         ],
     ),
     ("abi", &["event", "driver", "os"]),

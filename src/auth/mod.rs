@@ -21,10 +21,10 @@ pub mod verifier;
 pub use allowed::{AllowedError, AllowedEvent, AllowedEvents, Direction, Fault};
 pub use credential::{Credential, CredentialError};
 pub use remotes::{Remotes, RemotesError};
-pub use rights::{Privilege, Rights, RightsError};
+pub use rights::{Privilege, Rights, RightsError, Service};
 pub use throttle::{Network, Throttle, network};
 pub use user::{Refusal, User, UserTable, UserTableError};
-pub use verifier::{Reason, Refused, Verifier};
+pub use verifier::{Door, Reason, Refused, Verifier};
 
 /// The system gave no random numbers.
 #[derive(Clone, Copy, Debug, thiserror::Error)]

@@ -26,10 +26,19 @@ use crate::event::number::{self, clip};
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Rights(u64);
 
+/// A way for clients to come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The tcp/ip link interface.
+    Link,
+    /// The websocket interface.
+    Websocket,
+}
+
 impl Rights {
     /// None at all.
     pub const NONE: Self = Self(0);
-    /// Log in to the tcp/ip link interface; see [`admit_link`](Self::admit_link).
+    /// Log in to the tcp/ip link interface; see [`admit`](Self::admit).
     pub const TCPIP: Self = Self(1);
     /// Log in to the websocket interfaces.
     pub const WEBSOCKETS: Self = Self(1 << 1);
@@ -74,8 +83,8 @@ impl Rights {
     pub const DRIVER: Self =
         Self(Self::SEND_EVENT.0 | Self::SEND_L1CTRL.0 | Self::SEND_L2CTRL.0 | Self::RCV_EVENT.0);
 
-    /// WEBSOCKETS to MULTICAST.
-    const OTHER_INTERFACES: Self = Self(0x7E);
+    /// TCPIP to MULTICAST.
+    const INTERFACES: Self = Self(0x7F);
 
     /// Rights from their bits. Bits without a meaning are kept.
     #[must_use]
@@ -101,15 +110,19 @@ impl Rights {
         self.0 & other.0 == other.0
     }
 
-    /// True where these rights allow to log in to the tcp/ip link interface: [`TCPIP`](Self::TCPIP)
-    /// is there, or no interface is named at all.
+    /// True where these rights allow to log in to a service: its own right is there, or no
+    /// interface is named at all.
     ///
     /// A record for another interface (`web`, `mqtt`) does not open this one. One that lists no
     /// interface (`driver`, `send-events`) worked with drivers that never looked at the bit, and
     /// still does.
     #[must_use]
-    pub const fn admit_link(self) -> bool {
-        self.contains(Self::TCPIP) || self.0 & Self::OTHER_INTERFACES.0 == 0
+    pub const fn admit(self, service: Service) -> bool {
+        let own = match service {
+            Service::Link => Self::TCPIP,
+            Service::Websocket => Self::WEBSOCKETS,
+        };
+        self.contains(own) || self.0 & Self::INTERFACES.0 == 0
     }
 
     /// The names that stand for these rights, with commas between them; bits without a name are a
@@ -373,24 +386,22 @@ mod tests {
 
     #[test]
     fn records_for_other_interfaces_do_not_open_this_one() {
-        for (text, admitted) in [
-            ("user", true),
-            ("admin", true),
-            ("tcp", true),
-            ("driver", true),
-            ("send-events,receive-events", true),
-            ("tcpip,ws", true),
-            ("", true),
-            ("web", false),
-            ("ws,send-events", false),
-            ("mqtt", false),
-            ("multicast", false),
+        for (text, link, websocket) in [
+            ("user", true, true),
+            ("admin", true, true),
+            ("tcp", true, false),
+            ("driver", true, true),
+            ("send-events,receive-events", true, true),
+            ("tcpip,ws", true, true),
+            ("", true, true),
+            ("web", false, false),
+            ("ws,send-events", false, true),
+            ("mqtt", false, false),
+            ("multicast", false, false),
         ] {
-            assert_eq!(
-                text.parse::<Rights>().unwrap().admit_link(),
-                admitted,
-                "{text}"
-            );
+            let rights: Rights = text.parse().unwrap();
+            assert_eq!(rights.admit(Service::Link), link, "{text}");
+            assert_eq!(rights.admit(Service::Websocket), websocket, "{text}");
         }
     }
 

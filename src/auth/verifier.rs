@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Credential, RandomError, Remotes, User, UserTable, random};
+use super::{Credential, RandomError, Remotes, Service, User, UserTable, random};
 
 /// Decides over logins.
 ///
@@ -24,6 +24,17 @@ pub struct Verifier {
 }
 
 type Tag = [u8; 32];
+
+/// Where somebody wants to come in.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a> {
+    /// To what.
+    pub service: Service,
+    /// From where.
+    pub peer: IpAddr,
+    /// From where anybody may connect; the user's own list counts after it.
+    pub remotes: &'a Remotes,
+}
 
 /// A login that was refused.
 ///
@@ -46,7 +57,7 @@ pub enum Reason {
     /// The user, or anybody, may not connect from there. The password was not looked at.
     Host,
     /// Name and password are right, but the user is there for other interfaces.
-    NoTcpRight,
+    NoRight,
 }
 
 impl fmt::Display for Reason {
@@ -55,7 +66,7 @@ impl fmt::Display for Reason {
             Self::UnknownUser => "unknown user",
             Self::WrongPassword => "wrong password",
             Self::Host => "not from this host",
-            Self::NoTcpRight => "no right to use this interface",
+            Self::NoRight => "no right to use this interface",
         })
     }
 }
@@ -78,11 +89,10 @@ impl Verifier {
         })
     }
 
-    /// The user who logs in with this name and password from `peer`.
+    /// The user who logs in with this name and password.
     ///
-    /// `global` says where anybody may connect from; the user's own list counts after it. Takes
-    /// some ten milliseconds of work, so it belongs off the threads that serve the network, and
-    /// the same work for every refusal. Only a login that succeeds may be quicker.
+    /// Takes some ten milliseconds of work, so it belongs off the threads that serve the network,
+    /// and the same work for every refusal. Only a login that succeeds may be quicker.
     ///
     /// # Errors
     /// [`Refused`] with the reason for the log.
@@ -91,15 +101,15 @@ impl Verifier {
         table: &UserTable,
         name: &str,
         password: &str,
-        peer: IpAddr,
-        global: &Remotes,
+        door: Door<'_>,
     ) -> Result<Arc<User>, Refused> {
         let user = table.get(name);
         let tag = self.tag(name, password, user.map(|user| &user.credential));
         let refuse = |reason| Err(Refused { reason });
         // Both lists are looked at in any case, and neither a refused host nor an unknown user
         // comes near a password: how long they take says nothing about it.
-        let host = global.allows(peer) & user.is_none_or(|user| user.remotes.allows(peer));
+        let host =
+            door.remotes.allows(door.peer) & user.is_none_or(|user| user.remotes.allows(door.peer));
         let user = match user {
             Some(user) if host => user,
             _ => {
@@ -111,10 +121,10 @@ impl Verifier {
                 });
             }
         };
-        if !user.rights.admit_link() {
+        if !user.rights.admit(door.service) {
             // Never quicker by a remembered tag, which would tell that the password is right.
             return refuse(if user.credential.verify(name, password) {
-                Reason::NoTcpRight
+                Reason::NoRight
             } else {
                 Reason::WrongPassword
             });
@@ -137,15 +147,14 @@ impl Verifier {
         &self,
         table: &UserTable,
         name: &str,
-        peer: IpAddr,
-        global: &Remotes,
+        door: Door<'_>,
     ) -> Result<Arc<User>, Refused> {
         let user = table.get(name).ok_or(Reason::UnknownUser)?;
-        if !global.allows(peer) || !user.remotes.allows(peer) {
+        if !door.remotes.allows(door.peer) || !user.remotes.allows(door.peer) {
             return Err(Reason::Host.into());
         }
-        if !user.rights.admit_link() {
-            return Err(Reason::NoTcpRight.into());
+        if !user.rights.admit(door.service) {
+            return Err(Reason::NoRight.into());
         }
         Ok(Arc::clone(user))
     }
@@ -160,13 +169,14 @@ impl Verifier {
         table: &UserTable,
         name: &str,
         password: &str,
-        peer: IpAddr,
-        global: &Remotes,
+        door: Door<'_>,
     ) -> Option<Arc<User>> {
         let user = table.get(name);
         let tag = self.tag(name, password, user.map(|user| &user.credential));
-        let user = user.filter(|user| self.remembers(name, &tag) && user.rights.admit_link())?;
-        (global.allows(peer) && user.remotes.allows(peer)).then(|| Arc::clone(user))
+        let user =
+            user.filter(|user| self.remembers(name, &tag) && user.rights.admit(door.service))?;
+        let host = door.remotes.allows(door.peer) && user.remotes.allows(door.peer);
+        host.then(|| Arc::clone(user))
     }
 
     fn tag(&self, name: &str, password: &str, credential: Option<&Credential>) -> Tag {

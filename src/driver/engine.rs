@@ -26,6 +26,7 @@ use crate::config::model::{
 };
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
+use crate::gate::{Gate, Rules};
 use crate::hub::{Downlink, Hub, Routing};
 use crate::link::{Context, Control, Settings};
 use crate::log::{LogError, Logger};
@@ -41,6 +42,7 @@ use crate::wire::payload::Style;
 pub(super) struct Engine {
     pub(super) layout: Layout,
     pub(super) hub: Arc<Hub>,
+    pub(super) gate: Arc<Gate>,
     pub(super) context: Arc<Context>,
     pub(super) guid: Guid,
     /// True where VSCPWrite brings events to clients.
@@ -162,6 +164,7 @@ impl Engine {
         Ok(Self {
             layout: parts.layout,
             hub: parts.hub,
+            gate: parts.gate,
             context: parts.context,
             guid: parts.guid,
             host_feeds: loaded.plan.subscribe.host,
@@ -288,6 +291,7 @@ struct Started {
     layout: Layout,
     guid: Guid,
     hub: Arc<Hub>,
+    gate: Arc<Gate>,
     context: Arc<Context>,
     bridges: Bridges,
     interfaces: Interfaces,
@@ -332,7 +336,8 @@ async fn start_parts(
     let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::addresses).collect();
     let secure = bound.iter().any(Bound::is_secure);
     let settings = settings(loaded, interfaces::capabilities(&addresses, secure));
-    let context = Context::new(Arc::clone(&hub), control.clone(), settings)?;
+    let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
+    let context = Context::new(Arc::clone(&gate), control.clone(), settings);
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &context);
@@ -341,6 +346,7 @@ async fn start_parts(
         layout,
         guid,
         hub,
+        gate,
         context,
         bridges,
         interfaces,
@@ -363,6 +369,7 @@ pub(super) fn connect(host: &Arc<HostPort>, hub: &Arc<Hub>, loaded: &Loaded, lay
 pub(super) fn routing(config: &DriverConfig) -> Routing {
     Routing {
         max_out_queue: config.limits.max_out_queue,
+        max_websocket_queue: config.limits.max_out_queue,
         receive_sent_events: config.receive_sent_events,
         interconnect: config.interconnect,
         filter_in: config.filter_in,
@@ -370,7 +377,18 @@ pub(super) fn routing(config: &DriverConfig) -> Routing {
     }
 }
 
-/// What sessions go by.
+/// Who may come in.
+pub(super) fn rules(loaded: &Loaded) -> Rules {
+    let config = &loaded.config;
+    Rules {
+        limits: config.limits.clone(),
+        users: Arc::new(loaded.users.clone()),
+        remotes: config.remotes.clone(),
+        upgrade: config.path_users.clone().filter(|_| config.write),
+    }
+}
+
+/// What sessions of the link server go by.
 pub(super) fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
     let config = &loaded.config;
     let cipher = config
@@ -382,12 +400,8 @@ pub(super) fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
             Strength::Aes256 => Capabilities::AES256,
         });
     Settings {
-        limits: config.limits.clone(),
-        users: Arc::new(loaded.users.clone()),
-        remotes: config.remotes.clone(),
         event_format: config.event_format,
         capabilities: addresses.with(cipher.unwrap_or_default()),
-        upgrade: config.path_users.clone().filter(|_| config.write),
         terms: Arc::new(Terms {
             variables: config.variables.clone(),
             cipher: config.cipher.clone(),

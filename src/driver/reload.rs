@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Source;
 use super::bridges::About;
-use super::engine::{Engine, Owned, connect, routing, settings};
+use super::engine::{Engine, Owned, connect, routing, rules, settings};
 use super::host::HostPort;
 use super::interfaces;
 use super::loaded::{Loaded, load};
@@ -17,6 +17,7 @@ use crate::config::{self, Severity};
 use crate::error::with_causes;
 use crate::hub::{Hub, Uplink};
 use crate::net::tls::server::Acceptor;
+use crate::wire::link::reply::Capabilities;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +119,9 @@ impl Engine {
             return Outcome::Restart;
         }
         self.reopen(&new, tls, owned, abort);
-        self.context.change(settings(
-            &new,
-            interfaces::capabilities(&owned.interfaces.addresses(), owned.interfaces.any_secure()),
-        ));
+        let capabilities =
+            interfaces::capabilities(&owned.interfaces.addresses(), owned.interfaces.any_secure());
+        self.take_over(&new, capabilities);
         end_sessions(&self.hub, &new);
         self.files.send_replace(new.files(source));
         owned.loaded = new;
@@ -146,8 +146,7 @@ impl Engine {
         let other_tls = old.tls != now.tls;
         if other_terms {
             // Whoever comes in meanwhile comes in on the new terms.
-            self.context
-                .change(settings(new, self.context.settings().capabilities));
+            self.take_over(new, self.context.settings().capabilities);
         }
         let again = |interface: &Interface| other_terms || other_tls && interface.secure;
         owned.runtime.block_on(async {
@@ -157,6 +156,14 @@ impl Engine {
                 () = abort.cancelled() => {}
             }
         });
+    }
+
+    /// What sessions go by from now on.
+    fn take_over(&self, new: &Loaded, capabilities: Capabilities) {
+        let rules = rules(new);
+        self.context
+            .change(settings(new, capabilities), rules.limits.max_clients);
+        self.gate.change(rules);
     }
 
     /// True where all interfaces are open.
@@ -267,7 +274,7 @@ fn end_sessions(hub: &Hub, new: &Loaded) {
         let user = channel.user();
         let peer = channel.peer().parse::<SocketAddr>().map(|peer| peer.ip());
         let may_be_here = |user: &User| {
-            user.rights.admit_link()
+            user.rights.admit(channel.service())
                 && peer.as_ref().is_ok_and(|peer| {
                     new.config.remotes.allows(*peer) && user.remotes.allows(*peer)
                 })

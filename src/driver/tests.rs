@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
 use super::*;
 use crate::config;
 use crate::event::text::{Defaults, TextForm, parse, write};
+use crate::gate::{Gate, Rules};
 use crate::hub::{Downlink, Hub, Routing};
 use crate::link::{Context, Settings, server};
 use crate::wire::link::Terms;
@@ -37,6 +38,7 @@ impl Bench {
             guid,
             Routing {
                 max_out_queue: config.limits.max_out_queue,
+                max_websocket_queue: config.limits.max_out_queue,
                 receive_sent_events: config.receive_sent_events,
                 interconnect: config.interconnect,
                 filter_in: config.filter_in,
@@ -45,24 +47,26 @@ impl Bench {
         );
         let host = HostPort::new(config.limits.max_in_queue);
         hub.add_uplink(Arc::clone(&host) as _);
-        let settings = Settings {
+        let rules = Rules {
             limits: config.limits,
             users: Arc::new(users),
             remotes: config.remotes,
+            upgrade: None,
+        };
+        let settings = Settings {
             event_format: config.event_format,
             capabilities: Capabilities::TCPIP.with(Capabilities::IPV4),
-            upgrade: None,
             terms: Arc::new(Terms {
                 variables: config.variables,
                 cipher: config.cipher,
                 encrypted_only: config.encrypted_only,
             }),
         };
-        let context = Context::new(Arc::clone(&hub), mpsc::channel(1).0, settings);
+        let gate = Gate::new(Arc::clone(&hub), rules).unwrap();
         Self {
             hub,
             host,
-            context: context.unwrap(),
+            context: Context::new(gate, mpsc::channel(1).0, settings),
         }
     }
 

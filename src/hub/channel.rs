@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedEvent;
 use super::queue::Queue;
-use crate::auth::{Rights, User};
+use crate::auth::{Rights, Service, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
@@ -16,6 +16,7 @@ use crate::wire::link::reply::LastError;
 pub struct Channel {
     id: u16,
     user: RwLock<Arc<User>>,
+    service: Service,
     peer: String,
     started: u64,
     guid: RwLock<Guid>,
@@ -55,6 +56,7 @@ impl Channel {
             id,
             filter: RwLock::new(who.user.filter),
             user: RwLock::new(who.user),
+            service: who.service,
             peer: who.peer,
             started: who.now,
             guid: RwLock::new(guid),
@@ -85,6 +87,12 @@ impl Channel {
             self.queue.clear();
         }
         *self.user.write().unwrap_or_else(PoisonError::into_inner) = user;
+    }
+
+    /// The server that the client came to.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        self.service
     }
 
     /// Address of the client.

@@ -24,15 +24,17 @@ pub use shared::SharedEvent;
 pub use sink::Downlink;
 pub use uplink::{Uplink, UplinkStatus};
 
-use crate::auth::User;
+use crate::auth::{Service, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
 /// How a hub routes; it may change while it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routing {
-    /// Events that may wait for one client.
+    /// Events that may wait for one client of the link server.
     pub max_out_queue: usize,
+    /// Events that may wait for one websocket client.
+    pub max_websocket_queue: usize,
     /// False hides an event from the client that sent it.
     pub receive_sent_events: bool,
     /// True hands a client's event to the other clients at once.
@@ -43,11 +45,22 @@ pub struct Routing {
     pub filter_out: FilterPair,
 }
 
+impl Routing {
+    fn queue_of(&self, service: Service) -> usize {
+        match service {
+            Service::Link => self.max_out_queue,
+            Service::Websocket => self.max_websocket_queue,
+        }
+    }
+}
+
 /// Who attaches.
 #[derive(Debug)]
 pub struct Client {
     /// The user that logged in.
     pub user: Arc<User>,
+    /// The server that it came to.
+    pub service: Service,
     /// The address that it came from.
     pub peer: String,
     /// Nanoseconds since 1970.
@@ -131,7 +144,9 @@ impl Hub {
     pub fn change(&self, routing: Routing) {
         *self.routing.write().unwrap_or_else(PoisonError::into_inner) = routing;
         for channel in self.channels().iter() {
-            channel.queue().set_most(routing.max_out_queue);
+            channel
+                .queue()
+                .set_most(routing.queue_of(channel.service()));
         }
     }
 
@@ -186,7 +201,8 @@ impl Hub {
             .unwrap_or(channels.len());
         let id = u16::try_from(at + 1).map_err(|_| AttachError::NoChannel)?;
         let guid = self.guid.channel(id);
-        let channel = Arc::new(Channel::new(id, guid, client, self.routing().max_out_queue));
+        let most = self.routing().queue_of(client.service);
+        let channel = Arc::new(Channel::new(id, guid, client, most));
         Arc::make_mut(&mut channels).insert(at, Arc::clone(&channel));
         Ok(channel)
     }

@@ -9,6 +9,7 @@ const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:00";
 fn settings() -> Routing {
     Routing {
         max_out_queue: 10,
+        max_websocket_queue: 10,
         receive_sent_events: true,
         interconnect: false,
         filter_in: FilterPair::default(),
@@ -40,6 +41,7 @@ fn user(rights: Rights) -> Arc<User> {
 fn client(hub: &Hub) -> Arc<Channel> {
     let client = Client {
         user: user(Rights::ADMIN),
+        service: Service::Link,
         peer: "127.0.0.1:1".to_owned(),
         now: 1,
     };
@@ -285,6 +287,7 @@ fn filters_and_rights() {
     let deaf = hub
         .attach(Client {
             user: user(Rights::SEND_EVENT),
+            service: Service::Link,
             peer: String::new(),
             now: 1,
         })

@@ -9,11 +9,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::audit::{self, Refusals};
 use super::input::Input;
 use super::perform::{Next, Performer};
-use super::seats::Seat;
 use super::{Context, Control};
+use crate::gate::Seat;
+use crate::gate::audit::{self, Refusals};
 use crate::hub::{Channel, SharedEvent};
 use crate::os::now;
 use crate::wire::binary::BadFrame;
@@ -52,8 +52,8 @@ pub(super) async fn run<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let settings = context.settings();
-    let terms = Arc::clone(&settings.terms);
+    let terms = Arc::clone(&context.settings().terms);
+    let limits = &context.gate.rules().limits;
     let mut connection = Connection {
         stream,
         input: Input::default(),
@@ -63,7 +63,7 @@ pub(super) async fn run<S>(
         refusals: Refusals::default(),
         performer: Performer::new(Arc::clone(&context), peer, seat),
         alive: tokio::time::interval(ALIVE_EVERY),
-        deadline: Instant::now() + settings.limits.login_timeout,
+        deadline: Instant::now() + limits.login_timeout,
         begun: None,
         context,
     };
@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.session.looping() && !was_looping {
             self.alive.reset();
         }
-        let limits = &self.performer.settings().limits;
+        let limits = &self.performer.rules().limits;
         if self.session.logged_in() {
             self.deadline = Instant::now() + limits.idle_timeout;
         }
@@ -334,7 +334,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Answers that say otherwise are not sent: the client has to ask again.
             return Err(End::Unsafe);
         }
-        let mut patience = self.performer.settings().limits.response_timeout;
+        let mut patience = self.performer.rules().limits.response_timeout;
         if !self.session.logged_in() {
             // What can be written at once is written after the deadline too.
             patience = patience.min(self.deadline.saturating_duration_since(Instant::now()));

@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
-use super::seats::Seat;
 use super::{Context, Control, Settings};
+use crate::auth::Service;
 use crate::event::EventTime;
+use crate::gate::{LoginError, Rules, Seat, Visitor};
 use crate::hub::{Channel, SharedEvent, SubmitError};
 use crate::os::now;
 use crate::wire::link::reply::{self, InterfaceRow};
-use crate::wire::link::{Answer, Request, Session, Statistics, Which};
+use crate::wire::link::{Answer, Identity, Request, Session, Statistics, Which};
 
 /// A reply of RETR that is longer than this is written in parts.
 const PART: usize = 256 * 1024;
@@ -32,14 +33,12 @@ pub(super) enum Next {
 
 /// Does what one client's session asks for.
 pub(super) struct Performer {
-    pub(super) context: Arc<Context>,
-    pub(super) peer: SocketAddr,
-    /// The place among `max-clients`.
-    pub(super) seat: Option<Seat>,
+    context: Arc<Context>,
+    visitor: Visitor,
     /// What holds for this session now.
+    rules: Arc<Rules>,
     settings: Arc<Settings>,
     version: u64,
-    pub(super) channel: Option<Arc<Channel>>,
     /// Events of a RETR that are not printed yet, and whether all that were asked for came, or
     /// any at all.
     retrieved: Vec<Arc<SharedEvent>>,
@@ -51,14 +50,13 @@ pub(super) struct Performer {
 
 impl Performer {
     pub(super) fn new(context: Arc<Context>, peer: SocketAddr, seat: Option<Seat>) -> Self {
-        let version = context.version();
+        let gate = Arc::clone(&context.gate);
         Self {
+            version: gate.version(),
+            rules: gate.rules(),
             settings: context.settings(),
-            version,
             context,
-            peer,
-            seat,
-            channel: None,
+            visitor: Visitor::new(gate, Service::Link, peer, seat),
             retrieved: Vec::new(),
             complete: true,
             some: false,
@@ -68,39 +66,51 @@ impl Performer {
 
     /// Waits until what was answered with `+OK` is as safe as that says; false where it cannot be.
     pub(super) async fn secured(&mut self) -> bool {
-        !std::mem::take(&mut self.unsecured) || self.context.hub.secured().await
+        !std::mem::take(&mut self.unsecured) || self.context.gate.hub.secured().await
     }
 
-    /// What holds for this session now.
+    /// Limits and users that hold for this session now.
+    pub(super) fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// What else holds for it.
     pub(super) fn settings(&self) -> &Arc<Settings> {
         &self.settings
     }
 
     /// Takes over settings that have changed meanwhile.
     pub(super) fn refresh(&mut self, session: &mut Session) {
-        let version = self.context.version();
+        let version = self.context.gate.version();
         if version == self.version {
             return;
         }
         self.version = version;
+        self.rules = self.context.gate.rules();
         self.settings = self.context.settings();
-        if let Some(channel) = &self.channel {
+        if let Some(channel) = self.visitor.channel() {
             session.set_user(channel.user());
         }
     }
 
     pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
-        self.channel.as_ref()
+        self.visitor.channel()
     }
 
     /// Who is logged in, or nothing.
     pub(super) fn user(&self) -> String {
-        let user = self.channel.as_ref().map(|channel| channel.user());
-        user.map(|user| user.name.clone()).unwrap_or_default()
+        self.visitor.user()
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
-        self.peer
+        self.visitor.peer()
+    }
+
+    /// Logs in whoever the client's certificate names, where that is a user.
+    pub(super) fn log_in_as(&mut self, name: &str, session: &mut Session) {
+        if let Some(channel) = self.visitor.log_in_as(name) {
+            session.log_in(identity(&channel));
+        }
     }
 
     /// Does one thing and appends the answer to `out`.
@@ -113,7 +123,17 @@ impl Performer {
         let request = match request {
             Request::Close => return Next::Close,
             Request::Login { users, passwords } => {
-                return self.log_in(users, passwords, session, out).await;
+                let (answer, next) = match self.visitor.log_in(users, passwords).await {
+                    Ok(channel) => {
+                        session.log_in(identity(&channel));
+                        (reply::SUCCESS, Next::GoOn)
+                    }
+                    Err(LoginError::Displaced) => return Next::Close,
+                    Err(LoginError::Full(_)) => (reply::TOO_MANY, Next::Close),
+                    Err(_) => (reply::BAD_LOGIN, Next::Close),
+                };
+                session.say(answer, out);
+                return next;
             }
             Request::Challenge => {
                 session.say(challenge(), out);
@@ -125,13 +145,13 @@ impl Performer {
             }
             Request::Restart => return self.restart(session, out).await,
             Request::Shutdown => {
-                tracing::warn!(client = %self.peer, "SHUTDOWN: the driver stops serving");
+                tracing::warn!(client = %self.peer(), "SHUTDOWN: the driver stops serving");
                 session.say(reply::SUCCESS, out);
                 return Next::Tell(Control::Shutdown);
             }
             request => request,
         };
-        match &self.channel {
+        match self.visitor.channel() {
             Some(channel) => {
                 let channel = Arc::clone(channel);
                 self.with_channel(&channel, request, session, out)
@@ -152,7 +172,7 @@ impl Performer {
         out: &mut Vec<u8>,
     ) -> Next {
         match request {
-            Request::Submit(event) => match self.context.hub.submit(channel, event) {
+            Request::Submit(event) => match self.context.gate.hub.submit(channel, event) {
                 Ok(()) => {
                     self.unsecured = true;
                     session.say(reply::SUCCESS, out);
@@ -177,6 +197,7 @@ impl Performer {
             Request::Info => {
                 let down = self
                     .context
+                    .gate
                     .hub
                     .uplinks()
                     .iter()
@@ -209,7 +230,7 @@ impl Performer {
         session: &mut Session,
         out: &mut Vec<u8>,
     ) -> Next {
-        let channels = self.context.hub.channels();
+        let channels = self.context.gate.hub.channels();
         let found = match which {
             Which::Guid(guid) => channels
                 .iter()
@@ -224,7 +245,7 @@ impl Performer {
         if found.id() == channel.id() {
             return Next::Close;
         }
-        tracing::info!(client = %self.peer, ended = %found.peer(), "INTERFACE CLOSE");
+        tracing::info!(client = %self.peer(), ended = %found.peer(), "INTERFACE CLOSE");
         found.ended().cancel();
         Next::GoOn
     }
@@ -278,7 +299,7 @@ impl Performer {
 
     fn interfaces(&self) -> Answer {
         let mut rows = Vec::new();
-        for channel in self.context.hub.channels().iter() {
+        for channel in self.context.gate.hub.channels().iter() {
             let mut started = Vec::new();
             EventTime::Unix {
                 nanos: channel.started(),
@@ -299,7 +320,7 @@ impl Performer {
 
     /// TEST: is the hub whole, are the uplinks up, does the clock tell a time?
     fn test(&self, channel: &Channel) -> Answer {
-        let hub = &self.context.hub;
+        let hub = &self.context.gate.hub;
         let mut report = String::new();
         let mut well = true;
         let mut check = |name: &str, good: bool, detail: String| {
@@ -342,30 +363,22 @@ impl Performer {
             .send(Control::CheckRestart(answer))
             .await;
         if asked.is_ok() && answered.await == Ok(true) {
-            tracing::warn!(client = %self.peer, "RESTART: the driver starts again");
+            tracing::warn!(client = %self.peer(), "RESTART: the driver starts again");
             session.say(reply::SUCCESS, out);
             return Next::Tell(Control::Restart);
         }
-        tracing::error!(client = %self.peer, "RESTART refused: the configuration has errors");
+        tracing::error!(client = %self.peer(), "RESTART refused: the configuration has errors");
         session.say(reply::INTERNAL, out);
         Next::GoOn
     }
 }
 
-impl Drop for Performer {
-    fn drop(&mut self) {
-        if let Some(channel) = &self.channel {
-            self.context.hub.detach(channel.id());
-            tracing::info!(
-                client = %self.peer,
-                user = %channel.user().name,
-                channel = channel.id(),
-                received = channel.counters().received.load(Ordering::Relaxed),
-                transmitted = channel.counters().transmitted.load(Ordering::Relaxed),
-                overruns = channel.counters().overruns.load(Ordering::Relaxed),
-                "logged out"
-            );
-        }
+/// What a session has to know of its channel.
+fn identity(channel: &Channel) -> Identity {
+    Identity {
+        user: channel.user(),
+        channel: channel.id(),
+        guid: channel.guid(),
     }
 }
 

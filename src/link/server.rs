@@ -93,11 +93,11 @@ fn admit(
         }
         // One that expects TLS would not understand the words.
         (None, Some(_)) => {
-            let most = context.settings().limits.max_clients;
+            let most = context.gate.rules().limits.max_clients;
             tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
         }
         (None, None) => {
-            let most = context.settings().limits.max_clients;
+            let most = context.gate.rules().limits.max_clients;
             tracing::warn!(client = %peer, "client refused: max-clients ({most}) are connected");
             // Each holds a descriptor for a while: in a flood some are closed at once.
             let Ok(farewells) = Arc::clone(&context.farewells).try_acquire_owned() else {

@@ -15,7 +15,7 @@ use crate::auth::{Network, network};
 
 /// Hands out places.
 #[derive(Debug)]
-pub(super) struct Seats {
+pub struct Seats {
     most: AtomicUsize,
     places: Mutex<Places>,
 }
@@ -36,7 +36,7 @@ struct Stranger {
 
 impl Seats {
     /// So many places.
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most: AtomicUsize::new(most),
             places: Mutex::default(),
@@ -44,13 +44,13 @@ impl Seats {
     }
 
     /// Another number of places; whoever has one keeps it.
-    pub(super) fn set_most(&self, most: usize) {
+    pub fn set_most(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 
     /// A place for somebody from this address. `end` is cancelled where somebody else gets it
     /// before the login. `None` where all are taken.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, end: CancellationToken) -> Option<Seat> {
+    pub fn take(self: &Arc<Self>, address: IpAddr, end: CancellationToken) -> Option<Seat> {
         let network = network(address);
         let most = self.most.load(Ordering::Relaxed);
         let mut places = self.places();
@@ -112,7 +112,7 @@ impl Places {
 
 /// A place, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub struct Seat {
     seats: Arc<Seats>,
     network: Network,
     id: u64,
@@ -121,7 +121,7 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Its client is logged in and keeps it; false where it was lost just before.
-    pub(super) fn settle(&mut self) -> bool {
+    pub fn settle(&mut self) -> bool {
         let kept = self.settled || self.seats.places().strike(self.network, self.id);
         self.settled = kept;
         kept

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 const MOST: u64 = 20;
 
 /// A name that came from outside, without anything that could be taken for something else.
-pub(super) struct Name<'a>(pub(super) &'a str);
+pub(crate) struct Name<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -26,26 +26,26 @@ impl fmt::Display for Name<'_> {
 }
 
 /// A login that succeeded; `by` is what it was proved with.
-pub(super) fn logged_in(peer: SocketAddr, user: &str, by: &str, channel: u16) {
+pub(crate) fn logged_in(peer: SocketAddr, user: &str, by: &str, channel: u16) {
     tracing::info!(client = %peer, user = %Name(user), by, channel, "logged in");
 }
 
 /// A login that did not.
-pub(super) fn refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
+pub(crate) fn refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
     tracing::warn!(client = %peer, user = %Name(user), %reason, "login refused");
 }
 
 /// A certificate that is good and logs nobody in: the session begins as any other.
-pub(super) fn not_by_certificate(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
+pub(crate) fn not_by_certificate(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
     tracing::info!(client = %peer, user = %Name(user), %reason, "the certificate logs nobody in");
 }
 
 /// Commands of one session that it may not use.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(u64);
+pub(crate) struct Refusals(u64);
 
 impl Refusals {
-    pub(super) fn note(&mut self, peer: SocketAddr, user: &str, command: &str, answer: &str) {
+    pub(crate) fn note(&mut self, peer: SocketAddr, user: &str, command: &str, answer: &str) {
         self.0 += 1;
         let reason = answer.trim_start_matches("-OK - ").trim_end();
         if self.0 <= MOST {
@@ -54,7 +54,7 @@ impl Refusals {
     }
 
     /// Says how many more there were.
-    pub(super) fn sum_up(&self, peer: SocketAddr, user: &str) {
+    pub(crate) fn sum_up(&self, peer: SocketAddr, user: &str) {
         if self.0 > MOST {
             let more = self.0 - MOST;
             tracing::info!(client = %peer, user = %Name(user), more, "commands refused");

@@ -1,0 +1,284 @@
+//! Logins: the check of a password, or of a certificate that the TLS below has seen, and how long
+//! the answer to a wrong one waits.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::{Gate, Rules, Seat, audit};
+use crate::auth::{Credential, Door, Refused, Service, User};
+use crate::config::edit::{EditError, UsersFile};
+use crate::error::with_causes;
+use crate::hub::{AttachError, Channel, Client};
+use crate::os::now;
+
+/// Somebody who has connected: at first a stranger, later one with a channel.
+#[derive(Debug)]
+pub struct Visitor {
+    gate: Arc<Gate>,
+    service: Service,
+    peer: SocketAddr,
+    /// The place among `max-clients`.
+    seat: Option<Seat>,
+    channel: Option<Arc<Channel>>,
+}
+
+impl Visitor {
+    /// A stranger at one of the servers, and the place that it has there.
+    #[must_use]
+    pub fn new(gate: Arc<Gate>, service: Service, peer: SocketAddr, seat: Option<Seat>) -> Self {
+        Self {
+            gate,
+            service,
+            peer,
+            seat,
+            channel: None,
+        }
+    }
+
+    /// Where the client is.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The channel, after a login.
+    #[must_use]
+    pub fn channel(&self) -> Option<&Arc<Channel>> {
+        self.channel.as_ref()
+    }
+
+    /// The name of who is logged in, or nothing.
+    #[must_use]
+    pub fn user(&self) -> String {
+        let user = self.channel.as_ref().map(|channel| channel.user());
+        user.map(|user| user.name.clone()).unwrap_or_default()
+    }
+
+    /// Logs in with a password, and whoever was logged in out. Several names and passwords are
+    /// several ways to read what the client has sent. It takes its time where they are wrong.
+    ///
+    /// # Errors
+    /// [`LoginError`]; it is in the log already.
+    pub async fn log_in(
+        &mut self,
+        mut names: Vec<String>,
+        passwords: Vec<Zeroizing<String>>,
+    ) -> Result<Arc<Channel>, LoginError> {
+        self.log_out();
+        let users = Arc::clone(&self.gate.rules().users);
+        let known = names.iter().position(|name| users.get(name).is_some());
+        let name = names.swap_remove(known.unwrap_or(0));
+        let mut verdict = Err(LoginError::Broken);
+        for password in passwords {
+            verdict = self.verify(name.clone(), password).await;
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        let entered = verdict.and_then(|user| self.enter(&user, "password"));
+        match &entered {
+            Ok(_) => self.gate.throttle().success(self.peer.ip(), &name),
+            Err(error) => {
+                // A wrong password is in the log already.
+                if !matches!(error, LoginError::Refused(_) | LoginError::Displaced) {
+                    audit::refused(self.peer, &name, &error);
+                }
+                if error.is_guess() {
+                    tokio::time::sleep(self.delay(&name)).await;
+                }
+            }
+        }
+        entered
+    }
+
+    /// Logs in whoever the client's certificate names. Where that is nobody, the session begins
+    /// as any other.
+    pub fn log_in_as(&mut self, name: &str) -> Option<Arc<Channel>> {
+        let rules = self.gate.rules();
+        let user = self
+            .gate
+            .verifier
+            .vouched(&rules.users, name, self.door(&rules));
+        let entered = user
+            .map_err(LoginError::from)
+            .and_then(|user| self.enter(&user, "certificate"));
+        if let Err(error) = &entered {
+            audit::not_by_certificate(self.peer, name, error);
+        }
+        entered.ok()
+    }
+
+    /// Gives the channel back: a stranger again, with the same place.
+    pub fn log_out(&mut self) {
+        let Some(channel) = self.channel.take() else {
+            return;
+        };
+        self.gate.hub.detach(channel.id());
+        let counters = channel.counters();
+        tracing::info!(
+            client = %self.peer,
+            user = %channel.user().name,
+            channel = channel.id(),
+            received = counters.received.load(Ordering::Relaxed),
+            transmitted = counters.transmitted.load(Ordering::Relaxed),
+            overruns = counters.overruns.load(Ordering::Relaxed),
+            "logged out"
+        );
+    }
+
+    fn enter(&mut self, user: &Arc<User>, by: &str) -> Result<Arc<Channel>, LoginError> {
+        if self.seat.as_mut().is_some_and(|seat| !seat.settle()) {
+            return Err(LoginError::Displaced);
+        }
+        let client = Client {
+            user: Arc::clone(user),
+            service: self.service,
+            peer: self.peer.to_string(),
+            now: now(),
+        };
+        let channel = self.gate.hub.attach(client)?;
+        // Users may have changed since the password was looked at; from now on the channel is
+        // found by whoever changes them.
+        let rules = self.gate.rules();
+        let still = self
+            .gate
+            .verifier
+            .vouched(&rules.users, &user.name, self.door(&rules));
+        let user = match still {
+            Ok(user) => user,
+            Err(refused) => {
+                self.gate.hub.detach(channel.id());
+                audit::refused(self.peer, &user.name, &refused.reason);
+                return Err(refused.into());
+            }
+        };
+        channel.set_user(Arc::clone(&user));
+        audit::logged_in(self.peer, &user.name, by, channel.id());
+        self.channel = Some(Arc::clone(&channel));
+        Ok(channel)
+    }
+
+    fn door<'a>(&self, rules: &'a Rules) -> Door<'a> {
+        Door {
+            service: self.service,
+            peer: self.peer.ip(),
+            remotes: &rules.remotes,
+        }
+    }
+
+    /// Checks a password off the network threads.
+    async fn verify(
+        &self,
+        name: String,
+        password: Zeroizing<String>,
+    ) -> Result<Arc<User>, LoginError> {
+        let gate = Arc::clone(&self.gate);
+        let (peer, service) = (self.peer, self.service);
+        let rules = gate.rules();
+        // Those who were here before do not wait behind somebody's guesses.
+        let known = gate
+            .verifier
+            .recognise(&rules.users, &name, &password, self.door(&rules));
+        if let Some(user) = known {
+            return Ok(user);
+        }
+        let mut turn = gate.checks.ask(peer.ip());
+        turn.come().await;
+        let check = move || {
+            // The turn lasts as long as the work, and a failure counts, whether or not somebody
+            // waits for the verdict.
+            let _turn = turn;
+            let rules = gate.rules();
+            let door = Door {
+                service,
+                peer: peer.ip(),
+                remotes: &rules.remotes,
+            };
+            let verdict = gate
+                .verifier
+                .authenticate(&rules.users, &name, &password, door);
+            match &verdict {
+                Ok(user) => store_anew(user, &password, &gate),
+                Err(refused) => {
+                    audit::refused(peer, &name, &refused.reason);
+                    let mut throttle = gate.throttle();
+                    throttle.failure(peer.ip(), &name, Instant::now());
+                }
+            }
+            verdict
+        };
+        match tokio::task::spawn_blocking(check).await {
+            Ok(verdict) => Ok(verdict?),
+            Err(_) => Err(LoginError::Broken),
+        }
+    }
+
+    /// How long the answer to a failed login waits. Right logins never wait: somebody else's
+    /// guessing must not keep them out.
+    fn delay(&self, name: &str) -> Duration {
+        let address = self.peer.ip();
+        self.gate.throttle().delay(address, name, Instant::now())
+    }
+}
+
+impl Drop for Visitor {
+    fn drop(&mut self) {
+        self.log_out();
+    }
+}
+
+/// A password that is stored as MD5 is stored as PBKDF2 from now on, where the configuration lets
+/// the driver write.
+fn store_anew(user: &User, password: &str, gate: &Gate) {
+    let Some(file) = gate.rules().upgrade.clone() else {
+        return;
+    };
+    if !user.credential.is_outdated() {
+        return;
+    }
+    let _one_at_a_time = gate.editing.lock().unwrap_or_else(PoisonError::into_inner);
+    let stored = Credential::derive(&user.name, password)
+        .map_err(EditError::from)
+        .and_then(|credential| {
+            let mut users = UsersFile::open(&file)?;
+            users.set_password(&user.name, &credential)?;
+            users.save()
+        });
+    let name = audit::Name(&user.name);
+    match stored {
+        Ok(()) => tracing::info!(user = %name, "the password is stored as PBKDF2 from now on"),
+        Err(error) => tracing::warn!(
+            user = %name,
+            "the password stays stored as MD5: {}",
+            with_causes(&error)
+        ),
+    }
+}
+
+/// Why a login failed; for the log alone.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// Not with this name and password, not from there, or not to this service.
+    #[error("{}", .0.reason)]
+    Refused(#[from] Refused),
+    /// There is no channel left for the user.
+    #[error(transparent)]
+    Full(#[from] AttachError),
+    /// The check did not come to an end.
+    #[error("the check broke off")]
+    Broken,
+    /// Somebody else has the place by now, and the connection ends.
+    #[error("the place was needed")]
+    Displaced,
+}
+
+impl LoginError {
+    /// True where the other side may be guessing.
+    fn is_guess(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Broken)
+    }
+}

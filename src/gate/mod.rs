@@ -1,0 +1,93 @@
+//! Who comes in: what all servers have in common, whatever their clients speak.
+//!
+//! A [`Visitor`] is somebody who has connected. A password, or a certificate, makes a channel of
+//! the hub of it; guesses wait for their answers, crowds do not keep others out, and everything
+//! that matters is one line of the log.
+
+pub mod audit;
+mod login;
+mod seats;
+mod turns;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+pub use login::{LoginError, Visitor};
+pub use seats::{Seat, Seats};
+
+use crate::auth::{RandomError, Remotes, Throttle, UserTable, Verifier};
+use crate::config::model::Limits;
+use crate::hub::Hub;
+use turns::Turns;
+
+/// What all servers of a driver share.
+#[derive(Debug)]
+pub struct Gate {
+    /// The router.
+    pub hub: Arc<Hub>,
+    rules: RwLock<Arc<Rules>>,
+    /// Counts the rules that there have been.
+    version: AtomicU64,
+    verifier: Arc<Verifier>,
+    throttle: Mutex<Throttle>,
+    /// Passwords are checked a few at a time, so that the network threads keep their share.
+    checks: Arc<Turns>,
+    /// Held by whoever changes the users file.
+    editing: Mutex<()>,
+}
+
+/// Who may come in, and for how long they may say nothing; may change while sessions go on.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Limits and deadlines.
+    pub limits: Limits,
+    /// The users.
+    pub users: Arc<UserTable>,
+    /// Where anybody may come from.
+    pub remotes: Remotes,
+    /// The users file, where passwords that are stored as MD5 may be stored anew (`write`).
+    pub upgrade: Option<PathBuf>,
+}
+
+impl Gate {
+    /// A gate that nobody has come through.
+    ///
+    /// # Errors
+    /// [`RandomError`] where the system gives no random numbers.
+    pub fn new(hub: Arc<Hub>, rules: Rules) -> Result<Arc<Self>, RandomError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Arc::new(Self {
+            hub,
+            rules: RwLock::new(Arc::new(rules)),
+            version: AtomicU64::new(0),
+            verifier: Arc::new(Verifier::new()?),
+            throttle: Mutex::new(Throttle::new()),
+            checks: Turns::new(cores.div_ceil(2)),
+            editing: Mutex::default(),
+        }))
+    }
+
+    /// What holds now.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on this holds. Sessions look at it, and at their server's own settings, before
+    /// their next command: what else changes has to change before.
+    pub fn change(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another number after each change.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
