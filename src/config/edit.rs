@@ -90,7 +90,7 @@ impl UsersFile {
             return Self::open(path);
         }
         Ok(Self {
-            path: path.to_owned(),
+            path: target(path),
             before: None,
             text: EMPTY.to_owned(),
         })
@@ -106,6 +106,24 @@ impl UsersFile {
         self.text
             .replace_range(password, &quoted(&credential.to_string()));
         Ok(())
+    }
+
+    /// Another password, where the user's is still the one that is known.
+    ///
+    /// # Errors
+    /// [`EditError::Unknown`], and [`EditError::Changed`] where it is another by now.
+    pub fn replace_password(
+        &mut self,
+        name: &str,
+        known: &Credential,
+        credential: &Credential,
+    ) -> Result<(), EditError> {
+        let (users, _) = parse_users(&self.text)?;
+        let user = users.get(name).ok_or_else(|| unknown(name))?;
+        if user.credential != *known {
+            return Err(EditError::Changed);
+        }
+        self.set_password(name, credential)
     }
 
     /// Other rights: names, with commas between them.
@@ -189,6 +207,13 @@ impl UsersFile {
             let _ = fs::remove_file(&new);
             return Err(failed(error));
         }
+        // Others who do the same wait here. Some network file systems know no locks.
+        let folder = self
+            .path
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty());
+        let folder = File::open(folder.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
+        let _ = folder.lock();
         if fs::read_to_string(&self.path).ok() != self.before {
             let _ = fs::remove_file(&new);
             return Err(EditError::Changed);
@@ -196,7 +221,9 @@ impl UsersFile {
         fs::rename(&new, &self.path).map_err(|error| {
             let _ = fs::remove_file(&new);
             failed(error)
-        })
+        })?;
+        let _ = folder.sync_all();
+        Ok(())
     }
 
     fn write(&self, new: &Path) -> io::Result<()> {
@@ -220,10 +247,12 @@ impl UsersFile {
         let quiet = &mut Report::default();
         for user in self.users(quiet) {
             let members = user.members(quiet).unwrap_or_default();
-            // Of a key that stands there twice the last one counts.
+            // As the reader of the file chooses: of the names for a key the first that has a
+            // value, and of a key that stands there twice the last one.
             let member = |names: [&str; 2]| {
-                let known = members.iter().rev();
-                let mut known = known.filter(|(key, _)| names.contains(&key.as_str()));
+                let of = |name: &str| members.iter().rev().find(|(key, _)| key == name);
+                let known = names.into_iter().filter_map(of);
+                let mut known = known.filter(|(_, node)| !node.is_null());
                 known.next().map(|(_, node)| node.clone())
             };
             let is_named = member(["name", "user"])
@@ -258,6 +287,14 @@ impl UsersFile {
         self.list_node(quiet)
             .and_then(|node| node.list(quiet))
             .unwrap_or_default()
+    }
+}
+
+/// Where a new file belongs: a link to what is not there yet stays one.
+fn target(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(target) => path.with_file_name("").join(target),
+        Err(_) => path.to_owned(),
     }
 }
 
@@ -297,6 +334,50 @@ mod tests {
         edit(&mut users);
         users.save().unwrap();
         fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn a_password_that_is_another_by_now_is_not_replaced() {
+        let other = "5ebe2294ecd0e0f08eab7690d2a6ee69".parse().unwrap();
+        let (_place, path) = file(TWO);
+        let mut users = UsersFile::open(&path).unwrap();
+        let refused = users.replace_password("a", &credential(), &credential());
+        assert!(matches!(refused, Err(EditError::Changed)));
+        assert!(matches!(
+            users.replace_password("c", &other, &credential()),
+            Err(EditError::Unknown(_))
+        ));
+        assert_eq!(users.text, TWO);
+        users.replace_password("a", &other, &credential()).unwrap();
+        assert_ne!(users.text, TWO);
+    }
+
+    #[test]
+    fn the_value_that_counts_is_the_one_that_changes() {
+        let text = "{\"users\": [{\"user\": null, \"name\": \"a\", \"password\": null, \
+                    \"credentials\": \"5ebe2294ecd0e0f08eab7690d2a6ee69\"}, {\"user\": \"x\", \
+                    \"name\": \"b\", \"credentials\": \"5ebe2294ecd0e0f08eab7690d2a6ee69\", \
+                    \"password\": \"5ebe2294ecd0e0f08eab7690d2a6ee69\"}]}";
+        for name in ["a", "b"] {
+            let text = edited(text, |users| {
+                users.set_password(name, &credential()).unwrap();
+            });
+            let (users, _) = parse_users(&text).unwrap();
+            assert_eq!(users.get(name).unwrap().credential, credential(), "{text}");
+        }
+        assert!(parse_users(&edited(text, |users| users.remove("b").unwrap())).is_ok());
+    }
+
+    #[test]
+    fn a_link_to_nothing_yet_stays_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink("users.json", &link).unwrap();
+        let mut users = UsersFile::open_or_new(&link).unwrap();
+        users.add("a", &credential(), "user").unwrap();
+        users.save().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(UsersFile::open(&link).unwrap().find("a").is_ok());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The key file of the binary mode.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -52,7 +51,7 @@ pub enum KeyError {
 /// # Errors
 /// [`KeyError`].
 pub fn load(path: &Path, strength: Strength) -> Result<Cipher, KeyError> {
-    let file = File::open(path)?;
+    let file = super::open_regular(path)?;
     let mode = file.metadata()?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(KeyError::Readable(mode));

@@ -24,8 +24,9 @@ pub mod report;
 mod users;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 pub use report::{Problem, Report, Severity};
@@ -195,6 +196,21 @@ pub fn find_daemon(
 /// nothing.
 #[must_use]
 pub fn check_file(path: &Path) -> Report {
+    check(path, true)
+}
+
+/// Checks that a file is there and is JSON.
+#[must_use]
+pub fn check_json(path: &Path) -> Report {
+    let mut report = Report::new(path);
+    if let Some(source) = read_file(path, &mut report) {
+        Node::root(&source, &mut report);
+    }
+    report
+}
+
+/// With `follow` the drivers' files that a daemon's file names as well, which may be itself.
+fn check(path: &Path, follow: bool) -> Report {
     let mut report = Report::new(path);
     let Some(source) = read_file(path, &mut report) else {
         return report;
@@ -216,8 +232,8 @@ pub fn check_file(path: &Path) -> Report {
             if let Some(guid) = guid {
                 daemon::entry(&root, &config, &guid, &mut report);
             }
-            if Path::new(&config).exists() {
-                report.append(check_file(Path::new(&config)));
+            if follow && Path::new(&config).exists() {
+                report.append(check(Path::new(&config), false));
             }
         }
     } else if has("users") && !has("interface") {
@@ -235,9 +251,28 @@ pub fn check_file(path: &Path) -> Report {
     report
 }
 
+/// Opens a file to read, and nothing else: a pipe would keep whoever reads it waiting.
+///
+/// # Errors
+/// As [`File::open`], and for what is no regular file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is no regular file",
+    ))
+}
+
 fn read_file(path: &Path, report: &mut Report) -> Option<String> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+    let read =
+        open_regular(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         report.about_file(format!("cannot be read: {error}"));
         return None;

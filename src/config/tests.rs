@@ -401,3 +401,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_daemons_file_that_names_itself_is_checked_once() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("vscpd.json");
+    let text = format!(
+        "{{\"drivers\": {{\"level2\": [{{\"enable\": true, \"name\": \"x\", \
+          \"path-driver\": \"x.so\", \"path-config\": {path:?}, \"guid\": \"::1\"}}]}}}}"
+    );
+    std::fs::write(&path, text).unwrap();
+    assert!(!check_file(&path).has_errors());
+    assert!(!check_json(&path).has_errors());
+}
+
+#[test]
+fn a_pipe_is_no_file() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("users.json");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let error = load_users(&path).unwrap_err().to_string();
+    assert!(error.contains("it is no regular file"), "{error}");
+}

@@ -178,7 +178,7 @@ fn errors_of_daemon(old: &Loaded, new: &Loaded) -> String {
     let (Some(daemon), None) = (&old.daemon, &new.daemon) else {
         return String::new();
     };
-    let report = config::check_file(&daemon.file);
+    let report = config::check_json(&daemon.file);
     let errors = report
         .problems()
         .iter()

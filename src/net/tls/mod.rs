@@ -4,7 +4,7 @@ pub mod client;
 pub mod server;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
@@ -16,6 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use zeroize::Zeroizing;
 
 use crate::config::model::TlsVersions;
+use crate::config::open_regular;
 
 /// TLS that cannot be set up.
 #[derive(Debug, Error)]
@@ -171,8 +172,10 @@ fn folder(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsCause> {
 }
 
 fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsCause> {
-    fs::read(path)
-        .map(Zeroizing::new)
+    let mut bytes = Zeroizing::new(Vec::new());
+    open_regular(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map(|_| bytes)
         .map_err(|source| TlsCause::File {
             path: path.to_owned(),
             source,

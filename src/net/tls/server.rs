@@ -127,7 +127,17 @@ fn stamps(config: &TlsServer) -> Vec<Option<SystemTime>> {
             .and_then(|file| file.modified())
             .ok()
     };
-    files(config).map(written).collect()
+    let inside = |folder: &PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut inside: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        inside.sort();
+        inside
+    };
+    // A file that is rewritten where it is leaves its folder as it was.
+    let all = files(config).cloned();
+    all.chain(config.ca_path.iter().flat_map(inside))
+        .map(|path| written(&path))
+        .collect()
 }
 
 fn make(config: &TlsServer) -> Result<Arc<ServerConfig>, TlsError> {
@@ -220,5 +230,38 @@ impl ClientCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::model::TlsVersions;
+
+    #[test]
+    fn a_file_that_is_rewritten_inside_a_folder_is_noticed() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ca.pem");
+        fs::write(&path, "one").unwrap();
+        let config = TlsServer {
+            certificate: "nothing".into(),
+            chain: None,
+            verify_peer: true,
+            user_from_certificate: false,
+            ca_file: None,
+            ca_path: Some(place.path().to_owned()),
+            verify_depth: 9,
+            versions: TlsVersions::default(),
+            ciphers: Vec::new(),
+        };
+        let before = stamps(&config);
+        assert_eq!(before, stamps(&config));
+        let file = fs::File::options().append(true).open(&path).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(5))
+            .unwrap();
+        assert_ne!(before, stamps(&config));
     }
 }
