@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use vscpl2drv_link::config::model::{TlsServer, TlsVersions};
+use vscpl2drv_link::event::Guid;
+use vscpl2drv_link::event::text::{Defaults, parse};
 use vscpl2drv_link::net::tls::server::Acceptor;
 
 mod support;
@@ -48,6 +50,11 @@ fn openssl(address: SocketAddr, authority: &Path, more: &[&str], lines: &str) ->
     (text.contains("+OK - Success."), format!("{text}{words}"))
 }
 
+const DEFAULTS: Defaults = Defaults {
+    now: 1,
+    obid: 0,
+    guid: Guid::ZERO,
+};
 const LOGIN: &str = "user admin\r\npass secret\r\n";
 
 #[test]
@@ -75,6 +82,55 @@ fn plain_and_secure_side_by_side() {
     let (success, text) = openssl(secure, &Authority::new("other").file(), &[], LOGIN);
     assert!(!success, "{text}");
     assert!(server.log().contains("with TLS"));
+    server.driver.close();
+}
+
+/// What the sockets have no room for waits inside the TLS, until somebody asks for it.
+#[test]
+fn a_long_answer_arrives_to_its_end() {
+    let ours = Authority::new("ours");
+    let certificate = joined(&ours.identity("localhost"));
+    let server = Server::start(&format!("\"certificate\": {certificate:?}"));
+    let mut process = Command::new(need("openssl"))
+        .args(["s_client", "-quiet", "-verify_return_error", "-connect"])
+        .arg(server.address().to_string())
+        .arg("-CAfile")
+        .arg(ours.file())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = process.stdin.take().unwrap();
+    input.write_all(LOGIN.as_bytes()).unwrap();
+    wait_until("it is logged in", || {
+        server.log().contains("logged in client=")
+    });
+    let data = vec!["255"; 500].join(",");
+    for _ in 0..4000 {
+        let event = format!("0,20,4,,2020-02-20T20:20:20Z,1,::1,{data}");
+        server.driver.write(parse(&event, &DEFAULTS).unwrap());
+    }
+    input.write_all(b"retr -1\r\n").unwrap();
+    // By now the answer is as far as it gets while nobody reads.
+    std::thread::sleep(Duration::from_millis(500));
+    let mut output = process.stdout.take().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        let (mut text, mut piece) = (Vec::new(), vec![0; 64 * 1024]);
+        while let Ok(count @ 1..) = output.read(&mut piece) {
+            text.extend_from_slice(&piece[..count]);
+            if text.ends_with(b"0xFF\r\n+OK - Success.\r\n") {
+                let _ = tell.send(text.iter().filter(|byte| **byte == b'\n').count());
+            }
+        }
+    });
+    let lines = told.recv_timeout(PATIENCE);
+    drop(input);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    reader.join().unwrap();
+    assert!(lines.expect("the whole answer") >= 4001);
     server.driver.close();
 }
 

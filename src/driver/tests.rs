@@ -7,6 +7,7 @@ use std::task;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
 
 use super::*;
+use crate::auth::Rights;
 use crate::config;
 use crate::event::text::{Defaults, TextForm, parse, write};
 use crate::gate::{Gate, Rules};
@@ -386,4 +387,27 @@ async fn replies_are_single_writes() {
     let events = writes.last().unwrap();
     assert_eq!(events.lines().count(), 3);
     assert!(events.ends_with("\r\n") && events.lines().all(|line| line.starts_with("0,20,")));
+}
+
+#[tokio::test]
+async fn rights_that_are_lost_are_lost_before_the_next_command() {
+    let bench = Bench::new(&format!("{{\"path-users\": {:?}}}", dialogue::users()));
+    let mut client = bench.client();
+    while !read_line(&mut client).await.unwrap().starts_with("+OK") {}
+    for line in ["user admin", "pass secret", "send 0,20,3,,,,-,1"] {
+        client
+            .write_all(format!("{line}\r\n").as_bytes())
+            .await
+            .unwrap();
+        client.flush().await.unwrap();
+        assert!(read_line(&mut client).await.unwrap().starts_with("+OK"));
+    }
+    // Nothing tells the session but the channel.
+    let channel = Arc::clone(&bench.hub.channels()[0]);
+    let mut user = (*channel.user()).clone();
+    user.rights = Rights::NONE;
+    channel.set_user(Arc::new(user));
+    client.write_all(b"send 0,20,3,,,,-,2\r\n").await.unwrap();
+    client.flush().await.unwrap();
+    assert!(read_line(&mut client).await.unwrap().starts_with("-OK"));
 }

@@ -70,18 +70,19 @@ impl Visitor {
     ) -> Result<Arc<Channel>, LoginError> {
         self.log_out();
         let users = Arc::clone(&self.gate.rules().users);
-        let known = names.iter().position(|name| users.get(name).is_some());
-        let name = names.swap_remove(known.unwrap_or(0));
-        let mut verdict = Err(LoginError::Broken);
-        for password in passwords {
-            verdict = self.verify(name.clone(), password).await;
-            if verdict.is_ok() {
-                break;
-            }
+        if names.iter().any(|name| users.get(name).is_some()) {
+            names.retain(|name| users.get(name).is_some());
+        } else {
+            names.truncate(1);
         }
+        let name = names.first().cloned().unwrap_or_default();
+        let verdict = self.verify(names, passwords).await;
         let entered = verdict.and_then(|user| self.enter(&user, "password"));
         match &entered {
-            Ok(_) => self.gate.throttle().success(self.peer.ip(), &name),
+            Ok(channel) => {
+                let user = channel.user();
+                self.gate.throttle().success(self.peer.ip(), &user.name);
+            }
             Err(error) => {
                 // A wrong password is in the log already.
                 if !matches!(error, LoginError::Refused(_) | LoginError::Displaced) {
@@ -131,9 +132,6 @@ impl Visitor {
     }
 
     fn enter(&mut self, user: &Arc<User>, by: &str) -> Result<Arc<Channel>, LoginError> {
-        if self.seat.as_mut().is_some_and(|seat| !seat.settle()) {
-            return Err(LoginError::Displaced);
-        }
         let client = Client {
             user: Arc::clone(user),
             service: self.service,
@@ -141,25 +139,39 @@ impl Visitor {
             now: now(),
         };
         let channel = self.gate.hub.attach(client)?;
-        // Users may have changed since the password was looked at; from now on the channel is
-        // found by whoever changes them.
-        let rules = self.gate.rules();
-        let still = self
-            .gate
-            .verifier
-            .vouched(&rules.users, &user.name, self.door(&rules));
-        let user = match still {
-            Ok(user) => user,
-            Err(refused) => {
-                self.gate.hub.detach(channel.id());
-                audit::refused(self.peer, &user.name, &refused.reason);
-                return Err(refused.into());
-            }
-        };
-        channel.set_user(Arc::clone(&user));
+        if let Err(error) = self.settle(&channel, &user.name) {
+            self.gate.hub.detach(channel.id());
+            return Err(error);
+        }
         audit::logged_in(self.peer, &user.name, by, channel.id());
         self.channel = Some(Arc::clone(&channel));
         Ok(channel)
+    }
+
+    /// Users may have changed since the password was looked at. From its attachment on the channel
+    /// is found by whoever changes them; what was decided just before by the old rules is decided
+    /// again.
+    fn settle(&mut self, channel: &Channel, name: &str) -> Result<(), LoginError> {
+        loop {
+            let version = self.gate.version();
+            let rules = self.gate.rules();
+            let vouched = self
+                .gate
+                .verifier
+                .vouched(&rules.users, name, self.door(&rules));
+            let user = vouched.inspect_err(|refused| {
+                audit::refused(self.peer, name, &refused.reason);
+            })?;
+            channel.set_user(user);
+            if self.gate.version() == version {
+                break;
+            }
+        }
+        // Last of all: who does not get in keeps no place.
+        match self.seat.as_mut().is_none_or(Seat::settle) {
+            true => Ok(()),
+            false => Err(LoginError::Displaced),
+        }
     }
 
     fn door<'a>(&self, rules: &'a Rules) -> Door<'a> {
@@ -170,19 +182,33 @@ impl Visitor {
         }
     }
 
-    /// Checks a password off the network threads.
+    /// Checks passwords off the network threads: whichever pair is right. Where none is, that is
+    /// one failure.
     async fn verify(
         &self,
-        name: String,
-        password: Zeroizing<String>,
+        names: Vec<String>,
+        passwords: Vec<Zeroizing<String>>,
     ) -> Result<Arc<User>, LoginError> {
         let gate = Arc::clone(&self.gate);
         let (peer, service) = (self.peer, self.service);
         let rules = gate.rules();
+        let pairs = move || {
+            let names = names.clone().into_iter();
+            names.flat_map({
+                let passwords = passwords.clone();
+                move |name| {
+                    passwords
+                        .clone()
+                        .into_iter()
+                        .map(move |password| (name.clone(), password))
+                }
+            })
+        };
         // Those who were here before do not wait behind somebody's guesses.
-        let known = gate
-            .verifier
-            .recognise(&rules.users, &name, &password, self.door(&rules));
+        let known = pairs().find_map(|(name, password)| {
+            gate.verifier
+                .recognise(&rules.users, &name, &password, self.door(&rules))
+        });
         if let Some(user) = known {
             return Ok(user);
         }
@@ -198,21 +224,26 @@ impl Visitor {
                 peer: peer.ip(),
                 remotes: &rules.remotes,
             };
-            let verdict = gate
-                .verifier
-                .authenticate(&rules.users, &name, &password, door);
-            match &verdict {
-                Ok(user) => store_anew(user, &password, &gate),
-                Err(refused) => {
-                    audit::refused(peer, &name, &refused.reason);
-                    let mut throttle = gate.throttle();
-                    throttle.failure(peer.ip(), &name, Instant::now());
+            let mut first = None;
+            for (name, password) in pairs() {
+                match gate
+                    .verifier
+                    .authenticate(&rules.users, &name, &password, door)
+                {
+                    Ok(user) => {
+                        store_anew(&user, &password, &gate);
+                        return Ok(user);
+                    }
+                    Err(refused) => drop(first.get_or_insert((name, refused))),
                 }
             }
-            verdict
+            let (name, refused) = first.ok_or(LoginError::Broken)?;
+            audit::refused(peer, &name, &refused.reason);
+            gate.throttle().failure(peer.ip(), &name, Instant::now());
+            Err(refused.into())
         };
         match tokio::task::spawn_blocking(check).await {
-            Ok(verdict) => Ok(verdict?),
+            Ok(verdict) => verdict,
             Err(_) => Err(LoginError::Broken),
         }
     }
@@ -245,7 +276,8 @@ fn store_anew(user: &User, password: &str, gate: &Gate) {
         .map_err(EditError::from)
         .and_then(|credential| {
             let mut users = UsersFile::open(&file)?;
-            users.set_password(&user.name, &credential)?;
+            // Somebody may have given the user another one meanwhile.
+            users.replace_password(&user.name, &user.credential, &credential)?;
             users.save()
         });
     let name = audit::Name(&user.name);

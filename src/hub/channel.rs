@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedEvent;
 use super::queue::Queue;
-use crate::auth::{Rights, Service, User};
+use crate::auth::{Service, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
@@ -16,6 +16,8 @@ use crate::wire::link::reply::LastError;
 pub struct Channel {
     id: u16,
     user: RwLock<Arc<User>>,
+    /// Counts the users that there have been.
+    changes: AtomicU64,
     service: Service,
     peer: String,
     started: u64,
@@ -56,6 +58,7 @@ impl Channel {
             id,
             filter: RwLock::new(who.user.filter),
             user: RwLock::new(who.user),
+            changes: AtomicU64::new(0),
             service: who.service,
             peer: who.peer,
             started: who.now,
@@ -80,13 +83,28 @@ impl Channel {
         Arc::clone(&self.user.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The user has other rights from now on. What waits for one who may receive no events any
-    /// more is dropped.
+    /// The user is another from now on, with other rights. What waits and may not be received any
+    /// more is dropped; another filter counts where the client has not set its own.
     pub fn set_user(&self, user: Arc<User>) {
-        if !user.rights.contains(Rights::RCV_EVENT) {
-            self.queue.clear();
+        // While it is locked nothing is put into the queue.
+        let mut current = self.user.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, &user) {
+            let mut filter = self.filter.write().unwrap_or_else(PoisonError::into_inner);
+            if *filter == current.filter {
+                *filter = user.filter;
+            }
+            drop(filter);
+            self.queue.retain(|event| user.may_receive(event.event()));
         }
-        *self.user.write().unwrap_or_else(PoisonError::into_inner) = user;
+        *current = user;
+        drop(current);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// Another number after each [`set_user`](Self::set_user).
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// The server that the client came to.
@@ -179,14 +197,22 @@ impl Channel {
     }
 
     pub(super) fn wants(&self, event: &Event) -> bool {
-        let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
+        // In the order of set_user.
         let user = self.user.read().unwrap_or_else(PoisonError::into_inner);
+        let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
         filter.passes(event) && user.may_receive(event)
     }
 
     /// Puts an event into the queue; false where it was dropped.
     pub(super) fn offer(&self, event: &Arc<SharedEvent>) -> bool {
-        if self.queue.push(Arc::clone(event)) {
+        let user = self.user.read().unwrap_or_else(PoisonError::into_inner);
+        if !user.may_receive(event.event()) {
+            // It was wanted a moment ago.
+            return true;
+        }
+        let pushed = self.queue.push(Arc::clone(event));
+        drop(user);
+        if pushed {
             if self.overflowing.load(Ordering::Relaxed) {
                 self.overflowing.store(false, Ordering::Relaxed);
             }

@@ -68,6 +68,11 @@ impl Queue {
         self.len() == 0
     }
 
+    /// Drops what waits and is not wanted any more.
+    pub(super) fn retain(&self, wanted: impl Fn(&SharedEvent) -> bool) {
+        self.lock().retain(|event| wanted(event));
+    }
+
     /// Drops what waits.
     pub fn clear(&self) {
         *self.lock() = VecDeque::new();

@@ -1,7 +1,8 @@
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
-use crate::auth::{Credential, Privilege, Remotes, Rights};
+use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights};
+use crate::event::Filter;
 use crate::event::text::{Defaults, TextForm, parse};
 
 const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:00";
@@ -33,7 +34,7 @@ fn user(rights: Rights) -> Arc<User> {
         privilege: Privilege::HIGHEST,
         remotes: Remotes::default(),
         max_sessions: None,
-        allowed: crate::auth::AllowedEvents::default(),
+        allowed: AllowedEvents::default(),
         filter: FilterPair::default(),
     })
 }
@@ -317,4 +318,36 @@ fn one_line_for_all() {
         format!("0,20,3,0,2001-11-02T18:00:01Z,5,{GUID},0x01\r\n").as_bytes()
     );
     assert_eq!(line.as_ptr(), event.line(TextForm::Legacy).as_ptr());
+}
+
+#[test]
+fn another_user_has_another_filter_and_what_waits_is_looked_at_again() {
+    let hub = hub_with(settings());
+    let (own, given) = (client(&hub), client(&hub));
+    let narrow = |class| FilterPair {
+        filter: Filter {
+            class,
+            ..Filter::default()
+        },
+        mask: Filter {
+            class: 0xFFFF,
+            ..Filter::default()
+        },
+    };
+    own.set_filter(narrow(20));
+    hub.deliver(event("0,20,3,,,,-,1"));
+    hub.deliver(event("0,30,3,,,,-,1"));
+    assert_eq!((own.queue().len(), given.queue().len()), (1, 2));
+    let mut user = (*user(Rights::ADMIN)).clone();
+    user.filter = narrow(30);
+    user.allowed = AllowedEvents::parse(["RX;30;*;0"]).unwrap();
+    let user = Arc::new(user);
+    for channel in [&own, &given] {
+        channel.set_user(Arc::clone(&user));
+    }
+    assert_eq!((own.queue().len(), given.queue().len()), (0, 1));
+    hub.deliver(event("0,20,3,,,,-,1"));
+    hub.deliver(event("0,30,3,,,,-,1"));
+    assert_eq!(given.queue().len(), 2);
+    assert_eq!(own.queue().len(), 0);
 }

@@ -17,7 +17,7 @@ use crate::gate::audit::{self, Refusals};
 use crate::hub::{Channel, SharedEvent};
 use crate::os::now;
 use crate::wire::binary::BadFrame;
-use crate::wire::link::{LINE_BEFORE_LOGIN, Request, Session, reply};
+use crate::wire::link::{LINE_BEFORE_LOGIN, Request, Session, reply, session};
 
 /// Answers to pipelined commands, and events, are written together up to about this size.
 const BATCH: usize = 32 * 1024;
@@ -87,6 +87,8 @@ pub(super) async fn run<S>(
         }
         end => tracing::debug!(client = %peer, "the session ended: {}", end.reason()),
     }
+    // Who comes back at once finds the place free.
+    connection.performer.log_out();
     if matches!(end, End::Quit) {
         let stream = &mut connection.stream;
         let rest = linger(stream);
@@ -175,8 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Answers every whole line, or frame, that has come.
     async fn answer(&mut self) -> Result<(), End> {
         let was_looping = self.session.looping();
-        self.performer.refresh(&mut self.session);
         loop {
+            if !self.performer.refresh(&mut self.session) {
+                return Err(End::Ended);
+            }
             // Whoever has answered: there may be thousands of lines, each with a long answer.
             if self.out.len() >= BATCH {
                 self.flush().await?;
@@ -226,10 +230,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.input.set_binary(session.binary().is_some());
             return Ok(Some(request));
         };
-        let Some((frame, iv)) = self.input.frame(cipher).map_err(End::Bad)? else {
+        let Some((frame, mark)) = self.input.frame(cipher).map_err(End::Bad)? else {
             return Ok(None);
         };
-        if !self.context.is_new(&iv) {
+        if !self.context.is_new(&mark, session::is_login(&frame)) {
             return Err(End::Bad(BadFrame::Replayed));
         }
         self.begun = None;
@@ -342,7 +346,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let ended = ended(self.performer.channel().cloned());
         let written = tokio::select! {
             biased;
-            written = tokio::time::timeout(patience, self.stream.write_all(&self.out)) => written,
+            written = tokio::time::timeout(patience, write(&mut self.stream, &self.out)) => written,
             () = ended => return Err(End::Ended),
         };
         self.out.clear();
@@ -359,6 +363,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
     }
+}
+
+/// Writes all of it. TLS may keep the end to itself until it is asked for it.
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
 }
 
 /// Returns at a deadline, where there is one.

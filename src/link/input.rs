@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::wire::binary::{BadFrame, Cipher, Frame, FrameReader, Iv};
+use crate::wire::binary::{BadFrame, Cipher, Frame, FrameReader, Mark};
 use crate::wire::line::{Line, LineReader};
 
 /// What was read and not understood yet.
@@ -76,7 +76,7 @@ impl Input {
     }
 
     /// The next whole frame.
-    pub(super) fn frame(&mut self, cipher: &Cipher) -> Result<Option<(Frame, Iv)>, BadFrame> {
+    pub(super) fn frame(&mut self, cipher: &Cipher) -> Result<Option<(Frame, Mark)>, BadFrame> {
         self.frames.next_frame(cipher, self.settled)
     }
 }

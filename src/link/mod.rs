@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::event::text::TextForm;
 use crate::gate::{Gate, Seats};
-use crate::wire::binary::Iv;
+use crate::wire::binary::Mark;
 use crate::wire::binary::replay::Seen;
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
@@ -29,7 +29,7 @@ pub struct Context {
     /// Where SHUTDOWN and RESTART go.
     pub control: mpsc::Sender<Control>,
     settings: RwLock<Arc<Settings>>,
-    /// Vectors of binary frames.
+    /// Binary frames that have come.
     seen: Mutex<Seen>,
     seats: Arc<Seats>,
     /// Those who are told that there is no place for them, while they read it.
@@ -90,9 +90,9 @@ impl Context {
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
     }
 
-    /// True for the vector of a frame that has not been here before.
-    fn is_new(&self, iv: &Iv) -> bool {
+    /// True for a frame that has not been here before.
+    fn is_new(&self, mark: &Mark, login: bool) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.is_new(iv)
+        seen.is_new(mark, login)
     }
 }

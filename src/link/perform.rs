@@ -39,6 +39,8 @@ pub(super) struct Performer {
     rules: Arc<Rules>,
     settings: Arc<Settings>,
     version: u64,
+    /// What [`Channel::changes`] was when the session got its user.
+    changes: u64,
     /// Events of a RETR that are not printed yet, and whether all that were asked for came, or
     /// any at all.
     retrieved: Vec<Arc<SharedEvent>>,
@@ -53,6 +55,7 @@ impl Performer {
         let gate = Arc::clone(&context.gate);
         Self {
             version: gate.version(),
+            changes: 0,
             rules: gate.rules(),
             settings: context.settings(),
             context,
@@ -79,18 +82,29 @@ impl Performer {
         &self.settings
     }
 
-    /// Takes over settings that have changed meanwhile.
-    pub(super) fn refresh(&mut self, session: &mut Session) {
+    /// Takes over rules, settings and rights that have changed meanwhile; false where the client
+    /// is to go.
+    pub(super) fn refresh(&mut self, session: &mut Session) -> bool {
         let version = self.context.gate.version();
-        if version == self.version {
-            return;
+        if version != self.version {
+            self.version = version;
+            self.rules = self.context.gate.rules();
+            self.settings = self.context.settings();
         }
-        self.version = version;
-        self.rules = self.context.gate.rules();
-        self.settings = self.context.settings();
-        if let Some(channel) = self.visitor.channel() {
+        let Some(channel) = self.visitor.channel() else {
+            return true;
+        };
+        let changes = channel.changes();
+        if changes != self.changes {
+            self.changes = changes;
             session.set_user(channel.user());
         }
+        !channel.ended().is_cancelled()
+    }
+
+    /// Leaves the channel, before the connection ends.
+    pub(super) fn log_out(&mut self) {
+        self.visitor.log_out();
     }
 
     pub(super) fn channel(&self) -> Option<&Arc<Channel>> {

@@ -24,7 +24,7 @@ pub mod reader;
 pub mod replay;
 
 pub use cipher::{Cipher, Iv, Strength};
-pub use reader::{BadFrame, Frame, FrameReader};
+pub use reader::{BadFrame, Frame, FrameReader, Mark};
 
 use crate::auth::RandomError;
 use crate::event::json::Generation;

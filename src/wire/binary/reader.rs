@@ -43,10 +43,10 @@ pub enum Frame {
         code: u16,
         /// With what.
         argument: Vec<u8>,
-        /// The next byte of the argument, should the CRC end in a zero: then the frame reads the
-        /// same with one byte less and the byte before the CRC as part of it. Who knows how long
-        /// the argument must be, or can try both, is to decide.
-        maybe: u8,
+        /// The next bytes of the argument, should the CRC end in zeros: then the frame reads the
+        /// same with one byte, or two, less. Who knows how long the argument must be, or can try
+        /// all, is to decide.
+        maybe: [u8; 2],
     },
     /// A reply.
     Reply {
@@ -57,6 +57,16 @@ pub enum Frame {
         /// With what.
         argument: Vec<u8>,
     },
+}
+
+/// What tells a frame from all others that an honest sender makes: its vector, and its first
+/// encrypted block. The vector alone can be changed by anybody, with foreseeable effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The vector.
+    pub iv: Iv,
+    /// The first block.
+    pub first: Iv,
 }
 
 /// Why bytes are no frame. Nothing after them can be trusted.
@@ -86,7 +96,7 @@ pub enum BadFrame {
     #[error("no end within {MOST_BLOCKS} blocks: another key, perhaps")]
     Endless,
     /// It has been here before.
-    #[error("its initialisation vector was used before")]
+    #[error("its initialisation vector or its first block was there before")]
     Replayed,
 }
 
@@ -128,7 +138,7 @@ impl FrameReader {
         rest
     }
 
-    /// The next whole frame, decrypted, and its vector. `settled` says that nothing more has come
+    /// The next whole frame, decrypted, and its mark. `settled` says that nothing more has come
     /// for a while, so that what is there may be taken for all.
     ///
     /// # Errors
@@ -137,7 +147,7 @@ impl FrameReader {
         &mut self,
         cipher: &Cipher,
         settled: bool,
-    ) -> Result<Option<(Frame, Iv)>, BadFrame> {
+    ) -> Result<Option<(Frame, Mark)>, BadFrame> {
         let Some((&first, rest)) = self.buffer[self.start..].split_first() else {
             return Ok(None);
         };
@@ -153,16 +163,16 @@ impl FrameReader {
             0 | 1 => event(kind, rest, cipher)?,
             _ => command(kind, rest, cipher, settled, &mut self.tried)?,
         };
-        Ok(frame.map(|(frame, iv, length)| {
+        Ok(frame.map(|(frame, mark, length)| {
             self.start += 1 + length;
             self.tried = 0;
-            (frame, iv)
+            (frame, mark)
         }))
     }
 }
 
-/// A frame, its vector, and the bytes that both take without the first one.
-type Found = Option<(Frame, Iv, usize)>;
+/// A frame, its mark, and the bytes that it takes without the first one.
+type Found = Option<(Frame, Mark, usize)>;
 
 fn event(kind: u8, rest: &[u8], cipher: &Cipher) -> Result<Found, BadFrame> {
     let Some((second, third)) = rest
@@ -178,7 +188,7 @@ fn event(kind: u8, rest: &[u8], cipher: &Cipher) -> Result<Found, BadFrame> {
         return Err(BadFrame::Size(size));
     }
     let length = EVENT + size;
-    let Some((plain, iv)) = open(rest, padded(length), cipher) else {
+    let Some((plain, mark)) = open(rest, padded(length), cipher) else {
         return Ok(None);
     };
     let mut bytes = vec![kind << 4];
@@ -193,7 +203,7 @@ fn event(kind: u8, rest: &[u8], cipher: &Cipher) -> Result<Found, BadFrame> {
         return Err(BadFrame::Version(kind));
     }
     let used = padded(length) + BLOCK;
-    Ok(Some((Frame::Event { bytes, head, crc }, iv, used)))
+    Ok(Some((Frame::Event { bytes, head, crc }, mark, used)))
 }
 
 fn command(
@@ -207,7 +217,7 @@ fn command(
     let first = if settled { 1 } else { *tried + 1 };
     for blocks in first..=MOST_BLOCKS {
         let length = blocks * BLOCK;
-        let Some((plain, iv)) = open(rest, length, cipher) else {
+        let Some((plain, mark)) = open(rest, length, cipher) else {
             return Ok(None);
         };
         let used = length + BLOCK;
@@ -227,10 +237,10 @@ fn command(
                 _ => Frame::Command {
                     code: short(0),
                     argument: plain[2..end - 2].to_vec(),
-                    maybe: plain[end - 2],
+                    maybe: [plain[end - 2], plain[end - 1]],
                 },
             };
-            return Ok(Some((frame, iv, used)));
+            return Ok(Some((frame, mark, used)));
         }
         if rest.len() > used {
             *tried = blocks.max(*tried);
@@ -244,11 +254,12 @@ fn command(
 }
 
 /// The first `length` bytes, decrypted with the vector behind them.
-fn open(rest: &[u8], length: usize, cipher: &Cipher) -> Option<(Vec<u8>, Iv)> {
+fn open(rest: &[u8], length: usize, cipher: &Cipher) -> Option<(Vec<u8>, Mark)> {
     let iv: Iv = rest.get(length..length + BLOCK)?.try_into().ok()?;
+    let first = *rest.first_chunk()?;
     let mut plain = rest[..length].to_vec();
     cipher.open(&iv, &mut plain);
-    Some((plain, iv))
+    Some((plain, Mark { iv, first }))
 }
 
 /// Where a command ends in its blocks, the CRC counted: padding is two to seventeen bytes.

@@ -3,33 +3,56 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::cipher::Iv;
+use super::reader::Mark;
 
-/// Remembers the vectors of the frames that came in last. One that comes again is no accident: an
-/// honest sender draws sixteen random bytes for each frame.
-///
-/// Its size is bounded: with the [`MOST`](Self::MOST)th further frame the oldest is forgotten.
+/// Remembers the [marks](Mark) of the frames that came in last. One that comes again is no
+/// accident: an honest sender draws sixteen random bytes for each frame. Logins are remembered
+/// beside the rest, so that busy clients do not make them forgotten.
 #[derive(Debug, Default)]
 pub struct Seen {
-    known: HashSet<Iv>,
-    order: VecDeque<Iv>,
+    logins: Blocks,
+    rest: Blocks,
 }
 
 impl Seen {
-    /// Vectors that are remembered, some four megabytes of them.
+    /// Frames of either kind that are remembered, some eight megabytes of them. With each further
+    /// one the oldest is forgotten.
     pub const MOST: usize = 65_536;
 
     /// True where this one is new; it is remembered then.
-    pub fn is_new(&mut self, iv: &Iv) -> bool {
-        if !self.known.insert(*iv) {
+    pub fn is_new(&mut self, mark: &Mark, login: bool) -> bool {
+        let blocks = [mark.iv, mark.first];
+        let known = |of: &Blocks| blocks.iter().any(|block| of.known.contains(block));
+        if known(&self.logins) || known(&self.rest) {
             return false;
         }
-        if self.order.len() == Self::MOST
+        let kind = if login {
+            &mut self.logins
+        } else {
+            &mut self.rest
+        };
+        kind.keep(blocks);
+        true
+    }
+}
+
+#[derive(Debug, Default)]
+struct Blocks {
+    known: HashSet<Iv>,
+    order: VecDeque<[Iv; 2]>,
+}
+
+impl Blocks {
+    fn keep(&mut self, blocks: [Iv; 2]) {
+        if self.order.len() == Seen::MOST
             && let Some(oldest) = self.order.pop_front()
         {
-            self.known.remove(&oldest);
+            for block in oldest {
+                self.known.remove(&block);
+            }
         }
-        self.order.push_back(*iv);
-        true
+        self.known.extend(blocks);
+        self.order.push_back(blocks);
     }
 }
 
@@ -37,25 +60,51 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn iv(n: usize) -> Iv {
-        let mut iv = [0; 16];
-        iv[..8].copy_from_slice(&n.to_be_bytes());
-        iv
+    fn block(n: usize) -> Iv {
+        let mut block = [0; 16];
+        block[..8].copy_from_slice(&n.to_be_bytes());
+        block
+    }
+
+    /// With two blocks that no other number has.
+    fn mark(n: usize) -> Mark {
+        Mark {
+            iv: block(2 * n),
+            first: block(2 * n + 1),
+        }
     }
 
     #[test]
-    fn a_vector_is_new_once_until_it_is_forgotten() {
+    fn a_frame_is_new_once_until_it_is_forgotten() {
         let mut seen = Seen::default();
+        assert!(seen.is_new(&mark(Seen::MOST + 1), true));
         for n in 0..Seen::MOST {
-            assert!(seen.is_new(&iv(n)));
-            assert!(!seen.is_new(&iv(n)));
+            assert!(seen.is_new(&mark(n), false));
+            assert!(!seen.is_new(&mark(n), false));
         }
-        assert!(!seen.is_new(&iv(0)));
-        assert!(seen.is_new(&iv(Seen::MOST)));
-        assert!(seen.is_new(&iv(0)), "the oldest was forgotten");
-        assert_eq!(
-            (seen.known.len(), seen.order.len()),
-            (Seen::MOST, Seen::MOST)
+        assert!(!seen.is_new(&mark(0), true));
+        assert!(seen.is_new(&mark(Seen::MOST), false));
+        assert!(seen.is_new(&mark(0), false), "the oldest was forgotten");
+        assert!(
+            !seen.is_new(&mark(Seen::MOST + 1), false),
+            "a login was not"
         );
+        let rest = &seen.rest;
+        assert_eq!(
+            (rest.known.len(), rest.order.len()),
+            (2 * Seen::MOST, Seen::MOST)
+        );
+    }
+
+    #[test]
+    fn another_vector_makes_no_other_frame() {
+        let mut seen = Seen::default();
+        assert!(seen.is_new(&mark(1), true));
+        let changed = Mark {
+            iv: block(77),
+            ..mark(1)
+        };
+        assert!(!seen.is_new(&changed, true));
+        assert!(!seen.is_new(&changed, false));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use self::binary::Asked;
+pub use self::binary::is_login;
 use super::answer::Answer;
 use super::command::{self, COMMANDS, Command, Entry};
 use super::history::History;
@@ -144,6 +145,10 @@ impl Session {
     /// Whoever is logged in has other rights from now on.
     pub fn set_user(&mut self, user: Arc<User>) {
         if let Some(identity) = &mut self.identity {
+            // Another filter counts where the client has not set its own.
+            if self.filter == identity.user.filter {
+                self.filter = user.filter;
+            }
             identity.user = user;
         }
     }
@@ -228,10 +233,10 @@ impl Session {
                 None
             }
             Command::User => {
-                self.user(arguments, None, out);
+                self.user(vec![arguments.to_owned()], out);
                 None
             }
-            Command::Pass => self.pass(arguments, None, out),
+            Command::Pass => self.pass(vec![Zeroizing::new(arguments.to_owned())], out),
             Command::Send => self.send(arguments, now, out),
             Command::Retrieve => self.retrieve(arguments, out),
             Command::SetGuid => self.set_guid(arguments, out),
@@ -314,19 +319,21 @@ impl Session {
         Ok(())
     }
 
-    fn user(&mut self, name: &str, or: Option<&str>, out: &mut Vec<u8>) {
+    /// USER: the name, in all ways to read it.
+    fn user(&mut self, names: Vec<String>, out: &mut Vec<u8>) {
         if self.identity.is_some() {
             return self.say(reply::SUCCESS, out);
         }
-        if name.is_empty() || name.len() > MOST_NAME {
+        let fits = |name: &String| !name.is_empty() && name.len() <= MOST_NAME;
+        if !names.first().is_some_and(fits) {
             return self.say(reply::PARAMETER, out);
         }
-        let names = std::iter::once(name).chain(or);
-        self.names = names.map(str::to_owned).collect();
+        self.names = names;
         self.say(reply::USER_OK, out);
     }
 
-    fn pass(&mut self, password: &str, or: Option<&str>, out: &mut Vec<u8>) -> Option<Request> {
+    /// PASS, likewise.
+    fn pass(&mut self, passwords: Vec<Zeroizing<String>>, out: &mut Vec<u8>) -> Option<Request> {
         if self.identity.is_some() {
             self.say(reply::SUCCESS, out);
             return None;
@@ -336,17 +343,12 @@ impl Session {
             self.say(reply::NEED_USER, out);
             return None;
         }
-        if password.is_empty() || password.len() > MOST_NAME {
+        let fits = |text: &Zeroizing<String>| !text.is_empty() && text.len() <= MOST_NAME;
+        if !passwords.first().is_some_and(fits) {
             self.say(reply::PARAMETER, out);
             return Some(Request::Close);
         }
-        let passwords = std::iter::once(password).chain(or);
-        Some(Request::Login {
-            users,
-            passwords: passwords
-                .map(|password| Zeroizing::new(password.to_owned()))
-                .collect(),
-        })
+        Some(Request::Login { users, passwords })
     }
 
     fn send(&mut self, arguments: &str, now: u64, out: &mut Vec<u8>) -> Option<Request> {

@@ -72,13 +72,15 @@ impl Session {
         &mut self,
         code: u16,
         mut argument: Vec<u8>,
-        maybe: u8,
+        maybe: [u8; 2],
         now: u64,
         out: &mut Vec<u8>,
     ) -> Option<Request> {
         if code == TEXT {
             self.say(reply::SUCCESS, out);
             self.asked = None;
+            // Events are not for everybody's eyes.
+            self.looping &= self.secure || !self.terms.encrypted_only;
             return None;
         }
         let Some(entry) = command::find_code(code) else {
@@ -89,18 +91,12 @@ impl Session {
             self.say(refusal, out);
             return None;
         }
-        if lacks_one(entry.command, &argument, maybe) {
-            argument.push(maybe);
-        }
+        let more = lacking(entry.command, &argument, maybe);
+        argument.extend_from_slice(&maybe[..more]);
         let argument = &argument[..];
         match entry.command {
-            Command::User | Command::Pass => {
-                let Ok(text) = std::str::from_utf8(argument) else {
-                    self.say(reply::PARAMETER, out);
-                    return None;
-                };
-                self.log_in_by(entry.command, text, maybe, out)
-            }
+            Command::User => self.name_by(readings(argument, maybe), out),
+            Command::Pass => self.pass(readings(argument, maybe), out),
             Command::Send => {
                 // The frame of an event without its first byte and its CRC.
                 let kind = argument.first().map_or(0, |high| high & 0x03);
@@ -133,37 +129,25 @@ impl Session {
         }
     }
 
-    /// USER and PASS. Their argument may be as long as it likes, so that both ways to read the
-    /// frame are tried.
-    fn log_in_by(
-        &mut self,
-        command: Command,
-        text: &str,
-        maybe: u8,
-        out: &mut Vec<u8>,
-    ) -> Option<Request> {
-        let text = text.trim_end_matches('\0');
-        let longer = maybe
-            .is_ascii_graphic()
-            .then(|| Zeroizing::new(format!("{text}{}", char::from(maybe))));
-        let longer = longer.as_ref().map(|text| text.as_str());
-        if command == Command::Pass {
-            return self.pass(text, longer, out);
+    /// USER, which may have the password behind a colon.
+    fn name_by(&mut self, texts: Vec<Zeroizing<String>>, out: &mut Vec<u8>) -> Option<Request> {
+        let first = texts.first().map(|text| text.as_str()).unwrap_or_default();
+        let Some((name, _)) = first.split_once(':') else {
+            let names = texts.iter().map(|text| text.to_string());
+            self.user(names.collect(), out);
+            return None;
+        };
+        if name.is_empty() || name.len() > MOST_NAME {
+            return self.refuse(reply::PARAMETER, out);
         }
-        match text.split_once(':') {
-            Some((name, _)) if name.is_empty() || name.len() > MOST_NAME => {
-                self.refuse(reply::PARAMETER, out)
-            }
-            Some((name, password)) => {
-                self.names = vec![name.to_owned()];
-                let longer = longer.and_then(|text| text.get(name.len() + 1..));
-                self.pass(password, longer, out)
-            }
-            None => {
-                self.user(text, longer, out);
-                None
-            }
-        }
+        self.names = vec![name.to_owned()];
+        let passwords = texts.iter().filter_map(|text| text.get(name.len() + 1..));
+        self.pass(
+            passwords
+                .map(|text| Zeroizing::new(text.to_owned()))
+                .collect(),
+            out,
+        )
     }
 
     fn submit(&mut self, bytes: &[u8], now: u64, out: &mut Vec<u8>) -> Option<Request> {
@@ -265,25 +249,57 @@ impl Session {
     }
 }
 
-/// True where only the argument with one byte more makes sense.
-fn lacks_one(command: Command, argument: &[u8], maybe: u8) -> bool {
-    let lengths: &[usize] = match command {
-        Command::User | Command::Pass => return false,
-        Command::Send => {
-            let size = argument.get(33).copied().map(|high| {
-                let low = argument.get(34).copied().unwrap_or(maybe);
-                usize::from(u16::from_be_bytes([high, low]))
-            });
-            return size.is_some_and(|size| argument.len() + 1 == 35 + size);
-        }
-        Command::Retrieve | Command::Test => &[0, 2],
-        Command::SetGuid => &[16],
-        Command::SetFilter => &[FILTER, 2 * FILTER],
-        Command::SetMask => &[FILTER],
-        Command::Interface => &[0, 2, 4],
-        _ => &[0],
+/// True for the frames that a login is made of.
+#[must_use]
+pub fn is_login(frame: &Frame) -> bool {
+    let Frame::Command { code, .. } = frame else {
+        return false;
     };
-    !lengths.contains(&argument.len()) && lengths.contains(&(argument.len() + 1))
+    command::find_code(*code)
+        .is_some_and(|entry| matches!(entry.command, Command::User | Command::Pass))
+}
+
+/// The texts that an argument may be: it may be as long as it likes, so that all ways to read the
+/// frame are tried, the likeliest first.
+fn readings(argument: &[u8], maybe: [u8; 2]) -> Vec<Zeroizing<String>> {
+    let mut found: Vec<Zeroizing<String>> = Vec::new();
+    for more in 0..=maybe.len() {
+        let bytes = Zeroizing::new([argument, &maybe[..more]].concat());
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            continue;
+        };
+        let text = text.trim_end_matches('\0');
+        let readable = more == 0 || !text.contains(char::is_control);
+        if readable && !text.is_empty() && found.iter().all(|known| known.as_str() != text) {
+            found.push(Zeroizing::new(text.to_owned()));
+        }
+    }
+    found
+}
+
+/// How many bytes more an argument must have to make sense.
+fn lacking(command: Command, argument: &[u8], maybe: [u8; 2]) -> usize {
+    let has = argument.len();
+    let fits = |whole: usize| {
+        let lengths: &[usize] = match command {
+            Command::User | Command::Pass => return whole == has,
+            Command::Send => {
+                let byte = |at: usize| argument.iter().chain(&maybe).nth(at).copied();
+                let size = byte(33)
+                    .zip(byte(34))
+                    .map(|pair| u16::from_be_bytes(pair.into()));
+                return size.is_some_and(|size| whole == 35 + usize::from(size));
+            }
+            Command::Retrieve | Command::Test => &[0, 2],
+            Command::SetGuid => &[16],
+            Command::SetFilter => &[FILTER, 2 * FILTER],
+            Command::SetMask => &[FILTER],
+            Command::Interface => &[0, 2, 4],
+            _ => &[0],
+        };
+        lengths.contains(&whole)
+    };
+    (0..=maybe.len()).find(|more| fits(has + more)).unwrap_or(0)
 }
 
 fn filter(bytes: &[u8]) -> Option<Filter> {

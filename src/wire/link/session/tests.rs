@@ -87,3 +87,44 @@ proptest::proptest! {
         }
     }
 }
+
+/// Where the CRC ends in zeros, a frame reads the same with a shorter argument.
+#[test]
+fn a_login_in_a_frame_is_among_the_ways_to_read_it() {
+    use crate::wire::binary::{FrameReader, Strength, write_command};
+
+    let cipher = Cipher::new(Strength::Aes128, &[7; 16]).unwrap();
+    let terms = Arc::new(Terms {
+        cipher: Some(cipher.clone()),
+        ..Terms::default()
+    });
+    let mut several = 0;
+    for n in 0..3000 {
+        // Whatever the last byte is.
+        for end in ["x", " ", "\u{e9}", "\u{20ac}"] {
+            let (name, password) = (format!("u{n}{end}"), format!("{n}{end}"));
+            let mut session = Session::new(Arc::clone(&terms), false);
+            let mut out = Vec::new();
+            session.handle(Line::Text(b"BINARY"), 1, &mut out);
+            let mut wire = Vec::new();
+            for (code, argument) in [(2, &name), (3, &password)] {
+                write_command(code, argument.as_bytes(), &cipher, &mut wire).unwrap();
+            }
+            let mut reader = FrameReader::default();
+            reader.push(&wire);
+            let mut asked = None;
+            while let Some((frame, _)) = reader.next_frame(&cipher, true).unwrap() {
+                asked = session.handle_frame(frame, 1, &mut out).unwrap();
+            }
+            let Some(Request::Login { users, passwords }) = asked else {
+                panic!("{name:?} {password:?}: {asked:?}");
+            };
+            assert!(users.contains(&name), "{name:?}: {users:?}");
+            let right = |text: &Zeroizing<String>| text.as_str() == password;
+            assert!(passwords.iter().any(right), "{password:?}: {passwords:?}");
+            assert!(users.len() <= 3 && passwords.len() <= 3);
+            several += usize::from(passwords.first().is_none_or(|first| !right(first)));
+        }
+    }
+    assert!(several > 0, "the test sees what it is for");
+}
