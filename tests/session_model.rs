@@ -196,6 +196,8 @@ impl Model {
             Step::Restart => Asked(Request::Restart),
             Step::ChangeMode => {
                 self.binary = !self.binary;
+                // No events in clear text.
+                self.looping &= self.binary || self.secure || !self.encrypted_only;
                 Said(if self.binary {
                     reply::BINARY
                 } else {

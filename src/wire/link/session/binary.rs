@@ -277,7 +277,8 @@ fn readings(argument: &[u8], maybe: [u8; 2]) -> Vec<Zeroizing<String>> {
     found
 }
 
-/// How many bytes more an argument must have to make sense.
+/// How many bytes more an argument must have to make sense. Two more is so rare that it counts for
+/// events alone, which say how long they are: an argument is wrong more often.
 fn lacking(command: Command, argument: &[u8], maybe: [u8; 2]) -> usize {
     let has = argument.len();
     let fits = |whole: usize| {
@@ -299,7 +300,8 @@ fn lacking(command: Command, argument: &[u8], maybe: [u8; 2]) -> usize {
         };
         lengths.contains(&whole)
     };
-    (0..=maybe.len()).find(|more| fits(has + more)).unwrap_or(0)
+    let most = if command == Command::Send { 2 } else { 1 };
+    (0..=most).find(|more| fits(has + more)).unwrap_or(0)
 }
 
 fn filter(bytes: &[u8]) -> Option<Filter> {
