@@ -131,6 +131,14 @@ fn log_in(address: SocketAddr, user: &str, password: &str) -> Option<Client> {
     (client.ask(&format!("pass {password}")) == ["+OK - Success."]).then_some(client)
 }
 
+/// The users file without one of them.
+fn without(bench: &Bench, user: &str) -> String {
+    let text = fs::read_to_string(bench.path("users.json")).unwrap();
+    let changed = text.replace(&format!("\"name\": \"{user}\""), "\"name\": \"another\"");
+    assert_ne!(text, changed);
+    changed
+}
+
 const PLAIN: &str = "\"interface\": \"tcp://127.0.0.1:0\"";
 
 #[test]
@@ -174,6 +182,37 @@ fn users_come_go_and_change_at_once() {
     assert!(log_in(address, "reader", "secret").is_none());
     admin.must("noop");
     assert_eq!(bench.log().matches("session ended").count(), 1);
+    bench.driver().close();
+}
+
+#[test]
+fn who_is_removed_is_gone_before_anything_else_changes() {
+    let broker = free_port();
+    let (one, two) = (free_port(), free_port());
+    let members = |port: u16, topic: &str| {
+        let interface =
+            format!("\"interface\": [\"tcp://127.0.0.1:{port}\", \"tcp://127.0.0.1:0\"]");
+        format!("{interface}, \"mqtt\": {}", mqtt(broker, topic))
+    };
+    let bench = Bench::start(&members(one, "old"));
+    let mut gone = log_in(bench.addresses()[0], "user", "secret").unwrap();
+    fs::write(bench.path("others.json"), without(&bench, "user")).unwrap();
+    let other = bench
+        .text(&members(two, "new"))
+        .replace("users.json", "others.json");
+    bench.replace("link.json", &other);
+    wait_until("the user who is gone is cut off", || gone.line().is_none());
+    bench.wait_for(&format!("listening on 127.0.0.1:{two}"));
+    let log = bench.log();
+    let at = |words: &str| log.find(words).unwrap_or_else(|| panic!("{words}: {log}"));
+    assert!(
+        at("session ended") < at("configuration changed: the broker"),
+        "{log}"
+    );
+    assert!(
+        at("session ended") < at("configuration changed: closing"),
+        "{log}"
+    );
     bench.driver().close();
 }
 

@@ -42,7 +42,6 @@ use crate::wire::payload::Style;
 pub(super) struct Engine {
     pub(super) layout: Layout,
     pub(super) hub: Arc<Hub>,
-    pub(super) gate: Arc<Gate>,
     pub(super) context: Arc<Context>,
     pub(super) guid: Guid,
     /// True where VSCPWrite brings events to clients.
@@ -164,7 +163,6 @@ impl Engine {
         Ok(Self {
             layout: parts.layout,
             hub: parts.hub,
-            gate: parts.gate,
             context: parts.context,
             guid: parts.guid,
             host_feeds: loaded.plan.subscribe.host,
@@ -291,7 +289,6 @@ struct Started {
     layout: Layout,
     guid: Guid,
     hub: Arc<Hub>,
-    gate: Arc<Gate>,
     context: Arc<Context>,
     bridges: Bridges,
     interfaces: Interfaces,
@@ -337,7 +334,7 @@ async fn start_parts(
     let secure = bound.iter().any(Bound::is_secure);
     let settings = settings(loaded, interfaces::capabilities(&addresses, secure));
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
-    let context = Context::new(Arc::clone(&gate), control.clone(), settings);
+    let context = Context::new(gate, control.clone(), settings);
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &context);
@@ -346,7 +343,6 @@ async fn start_parts(
         layout,
         guid,
         hub,
-        gate,
         context,
         bridges,
         interfaces,

@@ -3,7 +3,8 @@
 //! [`engine`] is everything that runs, and knows the order in which it starts and stops; [`plan`]
 //! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
 //! tells which events the host has. [`watch`] notices that a file has changed, [`loaded`] is what
-//! all of them say, and [`reload`] applies what is another.
+//! all of them say, and [`reload`] applies what is another,
+//! [`people`] first.
 
 mod bridges;
 mod engine;
@@ -12,6 +13,7 @@ mod host;
 mod interfaces;
 mod layout;
 mod loaded;
+mod people;
 mod plan;
 mod reload;
 mod runtime;

@@ -1,21 +1,20 @@
 //! A configuration that changes while the driver runs.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
 use super::bridges::About;
-use super::engine::{Engine, Owned, connect, routing, rules, settings};
+use super::engine::{Engine, Owned, connect, routing};
 use super::host::HostPort;
 use super::interfaces;
 use super::loaded::{Loaded, load};
-use crate::auth::{User, UserTable};
+use super::people;
 use crate::config::model::{DriverConfig, Interface, LogConfig};
 use crate::config::{self, Severity};
 use crate::error::with_causes;
-use crate::hub::{Hub, Uplink};
+use crate::hub::Uplink;
 use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply::Capabilities;
 
@@ -98,12 +97,14 @@ impl Engine {
         owned
             .logger
             .set_levels(&new.config.logging, new.config.debug);
+        say_changes(&old.config, &new.config);
+        people::say_changes(&old.users, &new.users);
+        // Before anything that takes its time: who is gone is gone at once.
+        people::change(&self.context, &new, capabilities(owned));
         self.hub.change(routing(&new.config));
         if new.plan.publish.host {
             connect(host, &self.hub, &new, self.layout);
         }
-        say_changes(&old.config, &new.config);
-        say_users(&old.users, &new.users);
         let all = About::new(self.guid, self.layout, old) != about;
         let host = new
             .plan
@@ -118,11 +119,11 @@ impl Engine {
             owned.loaded = new;
             return Outcome::Restart;
         }
+        let before = capabilities(owned);
         self.reopen(&new, tls, owned, abort);
-        let capabilities =
-            interfaces::capabilities(&owned.interfaces.addresses(), owned.interfaces.any_secure());
-        self.take_over(&new, capabilities);
-        end_sessions(&self.hub, &new);
+        if capabilities(owned) != before {
+            people::change(&self.context, &new, capabilities(owned));
+        }
         self.files.send_replace(new.files(source));
         owned.loaded = new;
         if self.is_complete(&owned.loaded.config, owned) {
@@ -144,10 +145,6 @@ impl Engine {
         let (old, now) = (&owned.loaded.config, &new.config);
         let other_terms = old.cipher != now.cipher || old.encrypted_only != now.encrypted_only;
         let other_tls = old.tls != now.tls;
-        if other_terms {
-            // Whoever comes in meanwhile comes in on the new terms.
-            self.take_over(new, self.context.settings().capabilities);
-        }
         let again = |interface: &Interface| other_terms || other_tls && interface.secure;
         owned.runtime.block_on(async {
             let wanted = &now.interfaces;
@@ -158,18 +155,15 @@ impl Engine {
         });
     }
 
-    /// What sessions go by from now on.
-    fn take_over(&self, new: &Loaded, capabilities: Capabilities) {
-        let rules = rules(new);
-        self.context
-            .change(settings(new, capabilities), rules.limits.max_clients);
-        self.gate.change(rules);
-    }
-
     /// True where all interfaces are open.
     fn is_complete(&self, config: &DriverConfig, owned: &Owned) -> bool {
         owned.interfaces.are(&config.interfaces)
     }
+}
+
+/// What WCYD tells of the addresses that are open.
+fn capabilities(owned: &Owned) -> Capabilities {
+    interfaces::capabilities(&owned.interfaces.addresses(), owned.interfaces.any_secure())
 }
 
 /// Why there is no daemon's entry any more, where its file is broken or gone: at a start that means
@@ -249,55 +243,5 @@ fn say_changes(old: &DriverConfig, new: &DriverConfig) {
     ];
     for (part, _) in parts.iter().filter(|(_, other)| *other) {
         tracing::info!("configuration changed: {part}");
-    }
-}
-
-fn say_users(old: &UserTable, new: &UserTable) {
-    for user in new.iter() {
-        match old.get(&user.name) {
-            None => tracing::info!(user = user.name, "configuration changed: new user"),
-            Some(known) if known != user => {
-                tracing::info!(user = user.name, "configuration changed: user");
-            }
-            Some(_) => {}
-        }
-    }
-    for user in old.iter().filter(|user| new.get(&user.name).is_none()) {
-        tracing::info!(user = user.name, "configuration changed: user removed");
-    }
-}
-
-/// Sessions of users who are gone or may not be here any more end; the others have the rights
-/// that they have now.
-fn end_sessions(hub: &Hub, new: &Loaded) {
-    for channel in hub.channels().iter() {
-        let user = channel.user();
-        let peer = channel.peer().parse::<SocketAddr>().map(|peer| peer.ip());
-        let may_be_here = |user: &User| {
-            user.rights.admit(channel.service())
-                && peer.as_ref().is_ok_and(|peer| {
-                    new.config.remotes.allows(*peer) && user.remotes.allows(*peer)
-                })
-        };
-        match new.users.get(&user.name) {
-            Some(now) if may_be_here(now) => {
-                if **now != *user {
-                    channel.set_user(Arc::clone(now));
-                }
-            }
-            now => {
-                let reason = match now {
-                    Some(_) => "the user may not be here any more",
-                    None => "there is no such user any more",
-                };
-                tracing::warn!(
-                    client = channel.peer(),
-                    user = user.name,
-                    reason,
-                    "session ended"
-                );
-                channel.ended().cancel();
-            }
-        }
     }
 }
