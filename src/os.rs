@@ -2,7 +2,10 @@
 #![allow(unsafe_code)] // signal masks and network interfaces have no safe interface in std
 
 use std::ffi::CStr;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::SystemTime;
 
 use crate::event::Guid;
@@ -147,7 +150,7 @@ pub fn now() -> u64 {
 /// What tells this machine from all others, over restarts.
 #[must_use]
 pub fn machine_id() -> Option<String> {
-    let text = std::fs::read_to_string("/etc/machine-id").ok()?;
+    let text = fs::read_to_string("/etc/machine-id").ok()?;
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
@@ -182,6 +185,51 @@ pub fn syslog(priority: Priority, ident: &str, message: &str) {
         let _ = socket.set_nonblocking(true);
         let _ = socket.send_to(line.as_bytes(), "/dev/log");
     }
+}
+
+/// Whether a file can be written to, and made where it is not there yet, with its folder. Leaves
+/// everything as it was.
+///
+/// # Errors
+/// What the system says.
+pub fn can_append(file: &Path) -> io::Result<()> {
+    if file.exists() {
+        return OpenOptions::new().append(true).open(file).map(drop);
+    }
+    if file.is_symlink() {
+        // Its target would be made somewhere else.
+        return Ok(());
+    }
+    let is_there = |folder: &&Path| *folder == Path::new("") || folder.exists();
+    let mut missing = Vec::new();
+    for folder in file
+        .ancestors()
+        .skip(1)
+        .take_while(|folder| !is_there(folder))
+    {
+        missing.push(folder);
+    }
+    let mut made = Vec::new();
+    let mut tried = Ok(());
+    for folder in missing.iter().rev() {
+        tried = fs::create_dir(folder);
+        if tried.is_err() {
+            break;
+        }
+        made.push(folder);
+    }
+    let tried = tried.and_then(|()| {
+        OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(file)?;
+        fs::remove_file(file)
+    });
+    for folder in made.iter().rev() {
+        // Somebody else may have put something there meanwhile.
+        let _ = fs::remove_dir(folder);
+    }
+    tried
 }
 
 #[cfg(test)]
@@ -261,5 +309,20 @@ mod tests {
             "vscpl2drv-link",
             "a line of a test\nand no second one",
         );
+    }
+
+    #[test]
+    fn what_is_tried_leaves_nothing_behind() {
+        let place = tempfile::tempdir().unwrap();
+        let there = place.path().join("there");
+        fs::write(&there, "kept").unwrap();
+        can_append(&there).unwrap();
+        can_append(&place.path().join("a/b/c")).unwrap();
+        can_append(&place.path().join("d")).unwrap();
+        can_append(&there.join("below/a/file")).unwrap_err();
+        can_append(Path::new("/proc/nowhere/x")).unwrap_err();
+        can_append(place.path()).unwrap_err();
+        assert_eq!(fs::read_to_string(&there).unwrap(), "kept");
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
 }

@@ -16,6 +16,7 @@ use vscpl2drv_link::wire::binary::Strength;
 mod support;
 
 use support::binary::{Binary, key_file};
+use support::certificates::Authority;
 use support::client::Client;
 use support::dialogue;
 use support::mosquitto::{Mosquitto, Subscriber, free_port};
@@ -134,7 +135,10 @@ fn log_in(address: SocketAddr, user: &str, password: &str) -> Option<Client> {
 /// The users file without one of them.
 fn without(bench: &Bench, user: &str) -> String {
     let text = fs::read_to_string(bench.path("users.json")).unwrap();
-    let changed = text.replace(&format!("\"name\": \"{user}\""), "\"name\": \"another\"");
+    let changed = text.replace(
+        &format!("\"name\": \"{user}\""),
+        &format!("\"name\": \"not-{user}\""),
+    );
     assert_ne!(text, changed);
     changed
 }
@@ -213,6 +217,114 @@ fn who_is_removed_is_gone_before_anything_else_changes() {
         at("session ended") < at("configuration changed: closing"),
         "{log}"
     );
+    bench.driver().close();
+}
+
+#[test]
+fn certificates_that_cannot_be_read_keep_nobody_here() {
+    let ours = Authority::new("ours");
+    let identity = ours.identity("localhost");
+    let bench = Bench::start("\"interface\": \"tcp://127.0.0.1:0\"");
+    let pem = |name: &str| {
+        let parts =
+            [&identity.certificate, &identity.key].map(|part| fs::read_to_string(part).unwrap());
+        fs::write(bench.path(name), parts.concat()).unwrap();
+    };
+    let members = |certificate: &str| {
+        format!(
+            "\"interface\": [\"tcp://127.0.0.1:0\", \"stcp://127.0.0.1:0\"], \
+             \"tls\": {{\"certificate\": \"PLACE/{certificate}\"}}"
+        )
+    };
+    pem("first.pem");
+    bench.edit(&members("first.pem"));
+    bench.wait_for("with TLS");
+    let plain = bench.addresses()[0];
+    let mut admin = Client::log_in(plain);
+    let mut gone = log_in(plain, "user", "secret").unwrap();
+    let mut reader = log_in(plain, "reader", "secret").unwrap();
+
+    // The section is the same, so its files do not matter.
+    fs::rename(bench.path("first.pem"), bench.path("away.pem")).unwrap();
+    bench.replace("users.json", &without(&bench, "user"));
+    wait_until("the user who is gone is cut off", || gone.line().is_none());
+    assert!(log_in(plain, "user", "secret").is_none());
+    assert!(
+        !bench.log().contains("[error]") && !bench.log().contains("error "),
+        "{}",
+        bench.log()
+    );
+
+    // Another section whose files are not there, and somebody else who goes.
+    bench.replace("users.json", &without(&bench, "reader"));
+    bench.edit(&members("second.pem"));
+    bench.wait_for("a part of the changed configuration cannot be used");
+    wait_until("the other is cut off as well", || reader.line().is_none());
+    assert_eq!(bench.addresses().len(), 2);
+    admin.must("noop");
+    // It is tried again, though no file that is watched has changed.
+    pem("second.pem");
+    bench.wait_for("configuration changed: tls");
+    bench.wait_for_times("with TLS", 2);
+    admin.must("noop");
+    bench.driver().close();
+}
+
+#[test]
+fn what_takes_a_start_is_looked_at_before_anything_stops() {
+    let bench = Bench::start(PLAIN);
+    let address = bench.addresses()[0];
+    let mut admin = Client::log_in(address);
+    let mut gone = log_in(address, "user", "secret").unwrap();
+    // A log that cannot be, and a user who goes.
+    let text = bench.text(PLAIN).replace(
+        &bench.path("log").display().to_string(),
+        "/proc/nowhere/log",
+    );
+    bench.replace("users.json", &without(&bench, "user"));
+    bench.replace("link.json", &text);
+    bench.wait_for("/proc/nowhere/log");
+    wait_until("the user who is gone is cut off", || gone.line().is_none());
+    admin.must("noop");
+    // Brokers where there were none, and a file that is not there yet.
+    let section =
+        mqtt(free_port(), "a").replacen('{', "{\"tls\": {\"cafile\": \"PLACE/ca.pem\"}, ", 1);
+    bench.edit(&format!("{PLAIN}, \"mqtt\": {section}"));
+    bench.wait_for("ca.pem");
+    admin.must("noop");
+    assert!(!bench.log().contains("starts anew"), "{}", bench.log());
+    // Once it is there the driver starts, though no file that is watched has changed.
+    fs::copy(Authority::new("ours").file(), bench.path("ca.pem")).unwrap();
+    bench.wait_for("so the driver starts anew");
+    wait_until("it is there again", || {
+        bench
+            .addresses()
+            .first()
+            .is_some_and(|at| support::bench::answers(*at))
+    });
+    bench.driver().close();
+}
+
+#[test]
+fn a_start_waits_for_an_address_that_is_taken() {
+    let (one, two) = (free_port(), free_port());
+    let bench = Bench::start(&format!("\"interface\": \"tcp://127.0.0.1:{one}\""));
+    let mut admin = Client::log_in(bench.addresses()[0]);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", two)).unwrap();
+    let both = format!("\"interface\": [\"tcp://127.0.0.1:{one}\", \"tcp://127.0.0.1:{two}\"]");
+    let text = bench.text(&both).replace("%l %v", "%l: %v");
+    bench.replace("link.json", &text);
+    bench.wait_for("cannot be used");
+    bench.wait_for(&format!("cannot listen on tcp://127.0.0.1:{two}"));
+    admin.must("noop");
+    assert!(!bench.log().contains("starts anew"), "{}", bench.log());
+    drop(taken);
+    bench.wait_for("so the driver starts anew");
+    wait_until("both are there", || {
+        [one, two]
+            .iter()
+            .all(|port| support::bench::answers(([127, 0, 0, 1], *port).into()))
+    });
     bench.driver().close();
 }
 

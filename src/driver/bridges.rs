@@ -71,16 +71,6 @@ impl About {
             stop,
         }
     }
-
-    /// Whether bridges like these can be made.
-    ///
-    /// # Errors
-    /// [`MqttError`] names the key of what cannot be used.
-    pub(super) fn check(&self, plan: &Plan, hub: &Arc<Hub>) -> Result<(), MqttError> {
-        plan.mqtt.iter().try_for_each(|mqtt| {
-            MqttBridge::check(mqtt, self.parts(mqtt, hub, CancellationToken::new()))
-        })
-    }
 }
 
 impl Bridges {
@@ -98,6 +88,25 @@ impl Bridges {
             tracing::warn!("outbox.path: nothing is published, so nothing is kept there");
         }
         Ok(bridges)
+    }
+
+    /// Whether those of the plan that do not run yet can be made, as far as that can be seen;
+    /// with `all` those that run as well.
+    ///
+    /// # Errors
+    /// [`MqttError`] names the key of what cannot be used.
+    pub(super) fn check(
+        &self,
+        plan: &Plan,
+        about: &About,
+        all: bool,
+        hub: &Arc<Hub>,
+    ) -> Result<(), MqttError> {
+        let known = |mqtt: &&MqttConfig| self.0.iter().any(|running| running.config == **mqtt);
+        let mut new = plan.mqtt.iter().filter(|mqtt| all || !known(mqtt));
+        new.try_for_each(|mqtt| {
+            MqttBridge::check(mqtt, about.parts(mqtt, hub, CancellationToken::new()))
+        })
     }
 
     /// Starts those of the plan that are missing, all or none.

@@ -62,6 +62,8 @@ pub(super) struct Owned {
     pub(super) loaded: Loaded,
     pub(super) bridges: Bridges,
     pub(super) interfaces: Interfaces,
+    /// What of a changed configuration cannot be had, as it was said last.
+    pub(super) trouble: String,
 }
 
 /// Why a driver does not start.
@@ -176,6 +178,7 @@ impl Engine {
                 loaded,
                 bridges: parts.bridges,
                 interfaces: parts.interfaces,
+                trouble: String::new(),
             })),
         })
     }

@@ -128,6 +128,41 @@ impl Interfaces {
             .collect()
     }
 
+    /// What does the handshakes.
+    pub(super) fn tls(&self) -> Option<Arc<Acceptor>> {
+        self.tls.clone()
+    }
+
+    /// What does the handshakes of `tls`; where it is the `same` as before nothing is read.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub(super) fn acceptor(
+        &self,
+        tls: Option<&TlsServer>,
+        same: bool,
+    ) -> Result<Option<Arc<Acceptor>>, TlsError> {
+        if same { Ok(self.tls()) } else { acceptor(tls) }
+    }
+
+    /// Which of those that are not open cannot be opened. Of one whose port is open here
+    /// nothing can be said.
+    pub(super) async fn taken(&self, wanted: &[Interface]) -> Vec<String> {
+        let mut taken = Vec::new();
+        for interface in wanted {
+            let ours = |open: &Open| {
+                open.interface == *interface
+                    || open.addresses.iter().any(|at| at.port() == interface.port)
+            };
+            if !self.open.iter().any(ours)
+                && let Err(error) = bind(interface).await
+            {
+                taken.push(with_causes(&error));
+            }
+        }
+        taken
+    }
+
     /// True where all of these are open, and no others.
     pub(super) fn are(&self, wanted: &[Interface]) -> bool {
         let open = |one: &Interface| self.open.iter().any(|open| open.interface == *one);
@@ -177,7 +212,7 @@ impl Interfaces {
 ///
 /// # Errors
 /// [`TlsError`].
-pub(super) fn acceptor(tls: Option<&TlsServer>) -> Result<Option<Arc<Acceptor>>, TlsError> {
+fn acceptor(tls: Option<&TlsServer>) -> Result<Option<Arc<Acceptor>>, TlsError> {
     let made = tls.cloned().map(Acceptor::new).transpose()?;
     Ok(made.map(Arc::new))
 }

@@ -85,6 +85,39 @@ pub(super) fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
 }
 
 impl Loaded {
+    /// Brokers, and who carries events, as before.
+    pub(super) fn keep_brokers(&mut self, old: &Self) {
+        self.config.bridge = old.config.bridge.clone();
+        self.config.outbox = old.config.outbox.clone();
+        self.config.mqtt = old.config.mqtt.clone();
+        self.daemon = old.daemon.clone();
+        self.plan = old.plan.clone();
+    }
+
+    /// Addresses, and how people are protected there, as before.
+    pub(super) fn keep_interfaces(&mut self, old: &Self) {
+        self.config.interfaces = old.config.interfaces.clone();
+        self.config.tls = old.config.tls.clone();
+        self.config.cipher = old.config.cipher.clone();
+        self.config.encrypted_only = old.config.encrypted_only;
+    }
+
+    /// What cannot be changed without a start, as before.
+    pub(super) fn keep_what_takes_a_start(&mut self, old: &Self) {
+        let new = std::mem::replace(&mut self.config.logging, old.config.logging.clone());
+        let kept = &mut self.config.logging;
+        if let (Some(kept), Some(new)) = (&mut kept.file, &new.file) {
+            kept.sink.level = new.sink.level;
+        }
+        if let (Some(kept), Some(new)) = (&mut kept.console, &new.console) {
+            kept.level = new.level;
+        }
+        self.config.abi = old.config.abi;
+        if (self.plan.publish, self.plan.subscribe) != (old.plan.publish, old.plan.subscribe) {
+            self.keep_brokers(old);
+        }
+    }
+
     /// The files that all this was read from.
     pub(super) fn files(&self, source: &Source) -> Vec<PathBuf> {
         let own = !source.config.trim_start().starts_with('{');

@@ -3,10 +3,11 @@
 //! [`engine`] is everything that runs, and knows the order in which it starts and stops; [`plan`]
 //! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
 //! tells which events the host has. [`watch`] notices that a file has changed, [`loaded`] is what
-//! all of them say, and [`reload`] applies what is another,
-//! [`people`] first.
+//! all of them say, and [`reload`] applies what is another:
+//! [`checks`] looks at it, and [`people`] come first.
 
 mod bridges;
+mod checks;
 mod engine;
 mod frailty;
 mod host;

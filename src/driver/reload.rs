@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Source;
 use super::bridges::About;
+use super::checks::{Checked, needs_a_start};
 use super::engine::{Engine, Owned, connect, routing};
 use super::host::HostPort;
 use super::interfaces;
 use super::loaded::{Loaded, load};
 use super::people;
-use crate::config::model::{DriverConfig, Interface, LogConfig};
+use crate::config::model::{DriverConfig, Interface};
 use crate::config::{self, Severity};
 use crate::error::with_causes;
 use crate::hub::Uplink;
@@ -68,9 +69,22 @@ impl Engine {
         owned: &mut Owned,
         abort: &CancellationToken,
     ) -> Outcome {
+        self.files.send_replace(new.files(source));
+        if same(&owned.loaded, &new) && self.is_complete(&new.config, owned) {
+            owned.trouble.clear();
+            return Outcome::Done;
+        }
+        // Everything that can be seen to be wrong comes before the first change.
+        let Checked { new, tls, held } = self.check(new, owned, abort);
+        say_held(owned, &held);
+        let done = if held.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Again
+        };
         let old = &owned.loaded;
         if same(old, &new) && self.is_complete(&new.config, owned) {
-            return Outcome::Done;
+            return done;
         }
         for warning in new.warnings.iter().filter(|w| !old.warnings.contains(w)) {
             tracing::warn!("{warning}");
@@ -79,21 +93,7 @@ impl Engine {
             tracing::warn!("configuration changed: {why}, so the driver starts anew");
             return Outcome::Restart;
         }
-        // Everything that can be seen to be wrong comes before the first change.
         let about = About::new(self.guid, self.layout, &new);
-        let checked = about
-            .check(&new.plan, &self.hub)
-            .map_err(|error| with_causes(&error))
-            .and_then(|()| {
-                interfaces::acceptor(new.config.tls.as_ref()).map_err(|error| with_causes(&error))
-            });
-        let tls = match checked {
-            Ok(tls) => tls,
-            Err(error) => {
-                tracing::error!("the changed configuration cannot be used, all stays: {error}");
-                return Outcome::Done;
-            }
-        };
         owned
             .logger
             .set_levels(&new.config.logging, new.config.debug);
@@ -124,10 +124,9 @@ impl Engine {
         if capabilities(owned) != before {
             people::change(&self.context, &new, capabilities(owned));
         }
-        self.files.send_replace(new.files(source));
         owned.loaded = new;
         if self.is_complete(&owned.loaded.config, owned) {
-            Outcome::Done
+            done
         } else {
             Outcome::Again
         }
@@ -181,36 +180,25 @@ fn errors_of_daemon(old: &Loaded, new: &Loaded) -> String {
     errors.collect::<Vec<_>>().join("\n")
 }
 
+/// What cannot be had, once for as long as that is so.
+fn say_held(owned: &mut Owned, held: &[String]) {
+    let trouble = held.join("\n");
+    if trouble != owned.trouble {
+        for line in trouble.lines() {
+            tracing::error!(
+                "a part of the changed configuration cannot be used, stays as it was and is \
+                 tried again: {line}"
+            );
+        }
+        owned.trouble = trouble;
+    }
+}
+
 fn same(old: &Loaded, new: &Loaded) -> bool {
     old.config == new.config
         && old.users == new.users
         && old.daemon == new.daemon
         && old.plan == new.plan
-}
-
-/// What cannot be changed while it runs.
-fn needs_a_start(old: &Loaded, new: &Loaded) -> Option<&'static str> {
-    let without_levels = |config: &LogConfig| {
-        let mut config = config.clone();
-        for sink in config
-            .file
-            .iter_mut()
-            .map(|file| &mut file.sink)
-            .chain(&mut config.console)
-        {
-            sink.level = Default::default();
-        }
-        config
-    };
-    if old.config.abi != new.config.abi {
-        Some("abi is another")
-    } else if without_levels(&old.config.logging) != without_levels(&new.config.logging) {
-        Some("logging is another in more than its levels")
-    } else if (old.plan.publish, old.plan.subscribe) != (new.plan.publish, new.plan.subscribe) {
-        Some("events are carried by another client")
-    } else {
-        None
-    }
 }
 
 /// One line for each part of the driver file that is another.

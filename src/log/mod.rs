@@ -112,6 +112,20 @@ impl Logger {
         Ok(logger)
     }
 
+    /// Whether [`start`](Self::start) would find everything open. Nothing is left behind.
+    ///
+    /// # Errors
+    /// [`LogError`], as there.
+    pub fn check(config: &LogConfig) -> Result<(), LogError> {
+        let Some(file) = config.file.as_ref().filter(|file| file.required) else {
+            return Ok(());
+        };
+        crate::os::can_append(&file.path).map_err(|source| LogError {
+            path: file.path.clone(),
+            source,
+        })
+    }
+
     /// Other levels, for the places that are open.
     pub fn set_levels(&self, config: &LogConfig, debug: bool) {
         let level = |sink: &LogSink| {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,7 +82,11 @@ impl MqttBridge {
     /// As [`start`](Self::start).
     pub fn check(config: &MqttConfig, parts: BridgeParts) -> Result<(), MqttError> {
         let mut plan = Plan::new(config, &parts.names, parts.directions, parts.generation)?;
-        plan.status(config, parts.report).map(drop)
+        plan.status(config, parts.report)?;
+        if let Some(path) = parts.outbox.path.filter(|_| parts.directions.publish) {
+            Spool::check(&folder(&path, &place_of(config)))?;
+        }
+        Ok(())
     }
 
     /// Makes a bridge, and the task that works for it until it is stopped.
@@ -109,7 +113,7 @@ impl MqttBridge {
             bytes: limits.max_bytes,
         };
         let mut outbox = Outbox::new(room, plan.window(), plan.outlets.len());
-        let place = format!("{}:{}", config.host, config.port);
+        let place = place_of(config);
         let spool = match &limits.path {
             Some(path) if directions.publish => Some(open(path, limits.sync, &place, &mut outbox)?),
             _ => None,
@@ -269,11 +273,18 @@ impl MqttBridge {
     }
 }
 
+fn place_of(config: &MqttConfig) -> String {
+    format!("{}:{}", config.host, config.port)
+}
+
 /// A folder for each broker.
-fn open(path: &Path, sync: bool, place: &str, outbox: &mut Outbox) -> Result<Spool, MqttError> {
+fn folder(path: &Path, place: &str) -> PathBuf {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let name = place.replace(|c| !plain(c), "_");
-    let (spool, kept) = Spool::open(&path.join(name), sync)?;
+    path.join(place.replace(|c| !plain(c), "_"))
+}
+
+fn open(path: &Path, sync: bool, place: &str, outbox: &mut Outbox) -> Result<Spool, MqttError> {
+    let (spool, kept) = Spool::open(&folder(path, place), sync)?;
     if !kept.is_empty() {
         tracing::info!(
             uplink = place,

@@ -162,6 +162,15 @@ impl Spool {
         Ok((spool, kept))
     }
 
+    /// Whether a folder can be used, as far as that can be seen without opening what is in it.
+    ///
+    /// # Errors
+    /// [`SpoolError`] names the file.
+    pub(super) fn check(folder: &Path) -> Result<(), SpoolError> {
+        let path = folder.join(FILE);
+        crate::os::can_append(&path).map_err(|source| SpoolError::Io { path, source })
+    }
+
     /// Takes an event; gives its number.
     pub(super) fn put(&self, event: &Event) -> u64 {
         let record = record::write(event);

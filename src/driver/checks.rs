@@ -1,0 +1,95 @@
+//! What can be seen to be wrong with a changed configuration before anything is touched.
+//!
+//! A certificate that cannot be read is no reason to let somebody stay who was removed: what
+//! cannot be had is left as it was, and the rest is applied.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::bridges::About;
+use super::engine::{Engine, Owned};
+use super::loaded::Loaded;
+use crate::config::model::LogConfig;
+use crate::error::with_causes;
+use crate::log::Logger;
+use crate::net::tls::server::Acceptor;
+
+/// A configuration that can be had, as far as that can be seen.
+pub(super) struct Checked {
+    /// What cannot be had is as before.
+    pub(super) new: Loaded,
+    /// What does the handshakes from now on.
+    pub(super) tls: Option<Arc<Acceptor>>,
+    /// What is wrong.
+    pub(super) held: Vec<String>,
+}
+
+impl Engine {
+    /// Looks at what is another, and at everything where it takes a start.
+    pub(super) fn check(
+        &self,
+        mut new: Loaded,
+        owned: &Owned,
+        abort: &CancellationToken,
+    ) -> Checked {
+        let old = &owned.loaded;
+        let start = needs_a_start(old, &new).is_some();
+        let mut held = Vec::new();
+        let about = About::new(self.guid, self.layout, &new);
+        let all = start || about != About::new(self.guid, self.layout, old);
+        if let Err(error) = owned.bridges.check(&new.plan, &about, all, &self.hub) {
+            held.push(with_causes(&error));
+            new.keep_brokers(old);
+        }
+        let same = old.config.tls == new.config.tls && !start;
+        let tls = match owned.interfaces.acceptor(new.config.tls.as_ref(), same) {
+            Ok(tls) => tls,
+            Err(error) => {
+                held.push(with_causes(&error));
+                new.keep_interfaces(old);
+                owned.interfaces.tls()
+            }
+        };
+        if start {
+            if let Err(error) = Logger::check(&new.config.logging) {
+                held.push(with_causes(&error));
+            }
+            held.extend(owned.runtime.block_on(async {
+                tokio::select! {
+                    taken = owned.interfaces.taken(&new.config.interfaces) => taken,
+                    () = abort.cancelled() => Vec::new(),
+                }
+            }));
+            if !held.is_empty() {
+                new.keep_what_takes_a_start(old);
+            }
+        }
+        Checked { new, tls, held }
+    }
+}
+
+/// What cannot be changed while it runs.
+pub(super) fn needs_a_start(old: &Loaded, new: &Loaded) -> Option<&'static str> {
+    let without_levels = |config: &LogConfig| {
+        let mut config = config.clone();
+        for sink in config
+            .file
+            .iter_mut()
+            .map(|file| &mut file.sink)
+            .chain(&mut config.console)
+        {
+            sink.level = Default::default();
+        }
+        config
+    };
+    if old.config.abi != new.config.abi {
+        Some("abi is another")
+    } else if without_levels(&old.config.logging) != without_levels(&new.config.logging) {
+        Some("logging is another in more than its levels")
+    } else if (old.plan.publish, old.plan.subscribe) != (new.plan.publish, new.plan.subscribe) {
+        Some("events are carried by another client")
+    } else {
+        None
+    }
+}
