@@ -522,6 +522,48 @@ fn what_waits_for_a_broker_that_changes_goes_along() {
 }
 
 #[test]
+fn what_waits_stays_where_the_new_outbox_cannot_be() {
+    let mut broker = Mosquitto::start();
+    broker.stop();
+    let port = broker.port();
+    let members = |outbox: &str| {
+        format!(
+            "{PLAIN}, \"outbox\": {{{outbox}}}, \"mqtt\": {}",
+            mqtt(port, "a")
+        )
+    };
+    let other = Bench::start(&members("\"path\": \"PLACE/box\""));
+    let taken = format!("\"path\": {:?}", other.path("box"));
+    let bench = Bench::start(&members(""));
+    let mut client = Client::log_in(bench.addresses()[0]);
+    for n in 1..=3 {
+        client.must(&format!("send 0,20,3,,,,-,{n}"));
+    }
+    // A folder that cannot be made, and one that another driver has.
+    bench.edit(&members("\"path\": \"/proc/nowhere\""));
+    bench.wait_for("/proc/nowhere");
+    client.must("send 0,20,3,,,,-,4");
+    bench.edit(&members(&taken));
+    bench.wait_for("in use by another driver");
+    client.must("send 0,20,3,,,,-,5");
+    assert!(!bench.log().contains("starts anew"), "{}", bench.log());
+    broker.go();
+    let all = Subscriber::start(port, "a", 1);
+    let found: Vec<String> = (1..=5).map(|_| all.message().1).collect();
+    for (n, payload) in (1..).zip(&found) {
+        assert!(payload.ends_with(&format!(",0x{n:02X}")), "{found:?}");
+    }
+    // Once the other has let go of it, it is this one's.
+    other.driver().close();
+    bench.wait_for("configuration changed: the broker");
+    wait_until("an event is taken", || {
+        client.ask("send 0,20,3,,,,-,6") == ["+OK - Success."]
+    });
+    assert!(all.message().1.ends_with(",0x06"));
+    bench.driver().close();
+}
+
+#[test]
 fn the_daemons_entry_is_watched_too() {
     let broker = Mosquitto::start();
     let place = TempDir::new().unwrap();

@@ -1,5 +1,7 @@
 //! The bridges of a driver, one for each broker: started and stopped together.
 
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -24,7 +26,21 @@ struct Running {
     bridge: Arc<MqttBridge>,
     publishes: bool,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: Option<JoinHandle<()>>,
+}
+
+/// One that does not work yet.
+struct Made {
+    running: Running,
+    task: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Why brokers cannot be others.
+pub(super) enum ChangeError {
+    /// Nothing has happened.
+    Refused(MqttError),
+    /// Some have been stopped, and this is what waited for them.
+    Stranded(MqttError, Vec<Leftover>),
 }
 
 /// What bridges are told about the driver.
@@ -51,6 +67,17 @@ impl About {
         }
     }
 
+    fn directions(&self, mqtt: &MqttConfig) -> Directions {
+        Directions {
+            publish: self.publish && !mqtt.publish.is_empty(),
+            subscribe: self.subscribe,
+        }
+    }
+
+    fn folder(&self, mqtt: &MqttConfig) -> Option<PathBuf> {
+        MqttBridge::folder_of(mqtt, &self.outbox, self.directions(mqtt))
+    }
+
     fn parts(&self, mqtt: &MqttConfig, hub: &Arc<Hub>, stop: CancellationToken) -> BridgeParts {
         let (server_guid, driver_name) = self.daemon.clone().unwrap_or_default();
         BridgeParts {
@@ -60,10 +87,7 @@ impl About {
                 driver_name,
                 machine_id: crate::os::machine_id().unwrap_or_default(),
             },
-            directions: Directions {
-                publish: self.publish && !mqtt.publish.is_empty(),
-                subscribe: self.subscribe,
-            },
+            directions: self.directions(mqtt),
             outbox: self.outbox.clone(),
             generation: plan::generation(mqtt.generation, self.layout, self.daemon.is_some()),
             downlink: Arc::clone(hub) as Arc<dyn Downlink>,
@@ -82,9 +106,11 @@ impl Bridges {
         waiting: Vec<Leftover>,
     ) -> Result<Self, MqttError> {
         let mut bridges = Self(Vec::new());
-        bridges.add(plan, about, hub, waiting)?;
+        let made = make_all(&plan.mqtt, about, hub)?;
+        bridges.run(made, plan, waiting);
         bridges.uplinks().for_each(|uplink| hub.add_uplink(uplink));
-        if about.outbox.path.is_some() && !bridges.0.iter().any(|one| one.bridge.is_on_disk()) {
+        let on_disk = |running: &Running| running.bridge.folder().is_some();
+        if about.outbox.path.is_some() && !bridges.0.iter().any(on_disk) {
             tracing::warn!("outbox.path: nothing is published, so nothing is kept there");
         }
         Ok(bridges)
@@ -109,52 +135,31 @@ impl Bridges {
         })
     }
 
-    /// Starts those of the plan that are missing, all or none.
-    fn add(
-        &mut self,
-        plan: &Plan,
-        about: &About,
-        hub: &Arc<Hub>,
-        mut waiting: Vec<Leftover>,
-    ) -> Result<(), MqttError> {
-        let mut made = Vec::new();
-        for mqtt in &plan.mqtt {
-            if self.0.iter().any(|running| running.config == *mqtt) {
-                continue;
-            }
-            let stop = CancellationToken::new();
-            let parts = about.parts(mqtt, hub, stop.clone());
-            let publishes = parts.directions.publish;
-            let (bridge, task) = MqttBridge::start(mqtt, parts)?;
-            made.push((mqtt.clone(), bridge, task, publishes, stop));
-        }
-        for (config, bridge, task, publishes, stop) in made {
+    /// Lets those that were made work, and gives each what waited for its broker.
+    fn run(&mut self, made: Vec<Made>, plan: &Plan, mut waiting: Vec<Leftover>) {
+        for Made { running, task } in made {
             waiting.retain(|leftover| {
-                let its = leftover.place == bridge.place() && publishes;
+                let its = leftover.place == running.bridge.place() && running.publishes;
                 if its {
-                    bridge.put_back(&leftover.events);
+                    running.bridge.put_back(&leftover.events);
                 }
                 !its
             });
             self.0.push(Running {
-                config,
-                bridge,
-                publishes,
-                stop,
-                task: tokio::spawn(task),
+                task: Some(tokio::spawn(task)),
+                ..running
             });
         }
         waiting.iter().for_each(say_lost);
         let place = |running: &Running| plan.mqtt.iter().position(|one| *one == running.config);
         self.0.sort_by_key(place);
-        Ok(())
     }
 
     /// Makes them those of `plan`. Only what has changed is stopped and started; meanwhile SEND
     /// is told that there is no room. `all` stops all of them.
     ///
     /// # Errors
-    /// [`MqttError`] where one cannot be started; then none that has changed runs.
+    /// [`ChangeError`] where one cannot be made.
     pub(super) async fn change(
         &mut self,
         plan: &Plan,
@@ -162,24 +167,33 @@ impl Bridges {
         all: bool,
         hub: &Arc<Hub>,
         host: Option<Arc<dyn Uplink>>,
-    ) -> Result<(), MqttError> {
+    ) -> Result<(), ChangeError> {
         const DRAIN: Duration = Duration::from_millis(200);
         let stays = |running: &Running| !all && plan.mqtt.contains(&running.config);
+        let known = |mqtt: &MqttConfig| {
+            let mut running = self.0.iter();
+            running.any(|running| stays(running) && running.config == *mqtt)
+        };
+        let new: Vec<MqttConfig> = plan.mqtt.iter().filter(|m| !known(m)).cloned().collect();
+        if new.is_empty() && self.0.iter().all(stays) {
+            return Ok(());
+        }
+        // One whose folder nobody here has is made while the others still work: where it cannot
+        // be, nothing has happened.
+        let has = |mqtt: &MqttConfig| {
+            let folder = about.folder(mqtt);
+            let mut go = self.0.iter().filter(|running| !stays(running));
+            folder.is_some_and(|folder| go.any(|go| go.bridge.folder() == Some(&folder)))
+        };
+        let (later, now): (Vec<_>, Vec<_>) = new.into_iter().partition(has);
+        let mut made = make_all(&now, about, hub).map_err(ChangeError::Refused)?;
         let (stay, go): (Vec<Running>, Vec<Running>) =
             std::mem::take(&mut self.0).into_iter().partition(stays);
         self.0 = stay;
-        let new = plan.mqtt.iter().filter(|mqtt| {
-            let known = |running: &Running| running.config == **mqtt;
-            !self.0.iter().any(known)
-        });
-        if go.is_empty() && new.count() == 0 {
-            return Ok(());
-        }
         let mut uplinks: Vec<Arc<dyn Uplink>> = host.iter().cloned().collect();
         uplinks.extend(self.uplinks());
-        let mut meanwhile = uplinks.clone();
-        meanwhile.push(Arc::new(Meanwhile));
-        hub.set_uplinks(meanwhile);
+        uplinks.push(Arc::new(Meanwhile));
+        hub.set_uplinks(uplinks);
         let gone = Self(go);
         for running in &gone.0 {
             tracing::info!(
@@ -188,11 +202,16 @@ impl Bridges {
             );
         }
         let waiting = gone.stop(DRAIN).await;
-        let added = self.add(plan, about, hub, waiting);
+        match make_all(&later, about, hub) {
+            Ok(more) => made.extend(more),
+            // Until all starts anew there is no room.
+            Err(error) => return Err(ChangeError::Stranded(error, waiting)),
+        }
+        self.run(made, plan, waiting);
         let mut uplinks: Vec<Arc<dyn Uplink>> = host.into_iter().collect();
         uplinks.extend(self.uplinks());
         hub.set_uplinks(uplinks);
-        added
+        Ok(())
     }
 
     fn uplinks(&self) -> impl Iterator<Item = Arc<dyn Uplink>> {
@@ -209,8 +228,12 @@ impl Bridges {
         }
         self.0.iter().for_each(|running| running.stop.cancel());
         let end = tokio::time::Instant::now() + GRACE;
-        for running in &mut self.0 {
-            let _ = tokio::time::timeout_at(end, &mut running.task).await;
+        for task in self
+            .0
+            .iter_mut()
+            .filter_map(|running| running.task.as_mut())
+        {
+            let _ = tokio::time::timeout_at(end, task).await;
         }
         // All disks at the same time.
         self.0
@@ -221,6 +244,28 @@ impl Bridges {
             .map(|running| running.bridge.take_waiting())
             .collect()
     }
+}
+
+/// Makes a bridge for each, or none.
+fn make_all(all: &[MqttConfig], about: &About, hub: &Arc<Hub>) -> Result<Vec<Made>, MqttError> {
+    let make = |mqtt: &MqttConfig| {
+        let stop = CancellationToken::new();
+        let parts = about.parts(mqtt, hub, stop.clone());
+        let publishes = parts.directions.publish;
+        let (bridge, task) = MqttBridge::start(mqtt, parts)?;
+        let running = Running {
+            config: mqtt.clone(),
+            bridge,
+            publishes,
+            stop,
+            task: None,
+        };
+        Ok(Made {
+            running,
+            task: Box::pin(task),
+        })
+    };
+    all.iter().map(make).collect()
 }
 
 /// In the place of bridges that are being changed: has no room.

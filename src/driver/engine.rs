@@ -62,6 +62,8 @@ pub(super) struct Owned {
     pub(super) loaded: Loaded,
     pub(super) bridges: Bridges,
     pub(super) interfaces: Interfaces,
+    /// Events of brokers that were stopped and could not be started again.
+    pub(super) stranded: Vec<Leftover>,
     /// What of a changed configuration cannot be had, as it was said last.
     pub(super) trouble: String,
 }
@@ -178,6 +180,7 @@ impl Engine {
                 loaded,
                 bridges: parts.bridges,
                 interfaces: parts.interfaces,
+                stranded: Vec::new(),
                 trouble: String::new(),
             })),
         })
@@ -235,10 +238,11 @@ impl Engine {
             runtime,
             logger,
             bridges,
+            stranded: mut waiting,
             ..
         } = owned;
         let waiting = self.logged(|| {
-            let waiting = runtime.block_on(self.stop_parts(bridges, drain));
+            waiting.extend(runtime.block_on(self.stop_parts(bridges, drain)));
             // Joins all threads; none of them blocks for long.
             runtime.shutdown_timeout(Duration::from_millis(300));
             self.say_farewell(&waiting, ignored);
@@ -331,13 +335,14 @@ async fn start_parts(
         connect(host, &hub, loaded, layout);
         hub.add_uplink(Arc::clone(host) as _);
     }
-    let about = About::new(guid, layout, loaded);
-    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting)?;
     let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::addresses).collect();
     let secure = bound.iter().any(Bound::is_secure);
     let settings = settings(loaded, interfaces::capabilities(&addresses, secure));
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
     let context = Context::new(gate, control.clone(), settings);
+    // Last of all that can fail: whoever tries again has the events still.
+    let about = About::new(guid, layout, loaded);
+    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting)?;
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &context);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
-use super::bridges::About;
+use super::bridges::{About, ChangeError};
 use super::checks::{Checked, needs_a_start};
 use super::engine::{Engine, Owned, connect, routing};
 use super::host::HostPort;
@@ -75,17 +75,16 @@ impl Engine {
             return Outcome::Done;
         }
         // Everything that can be seen to be wrong comes before the first change.
-        let Checked { new, tls, held } = self.check(new, owned, abort);
-        say_held(owned, &held);
-        let done = if held.is_empty() {
-            Outcome::Done
-        } else {
-            Outcome::Again
-        };
-        let old = &owned.loaded;
-        if same(old, &new) && self.is_complete(&new.config, owned) {
-            return done;
+        let Checked {
+            mut new,
+            tls,
+            mut held,
+        } = self.check(new, owned, abort);
+        if !held.is_empty() && same(&owned.loaded, &new) && self.is_complete(&new.config, owned) {
+            say_held(owned, &held);
+            return Outcome::Again;
         }
+        let old = &owned.loaded;
         for warning in new.warnings.iter().filter(|w| !old.warnings.contains(w)) {
             tracing::warn!("{warning}");
         }
@@ -114,19 +113,27 @@ impl Engine {
         let bridges = owned
             .bridges
             .change(&new.plan, &about, all, &self.hub, host);
-        if let Err(error) = owned.runtime.block_on(bridges) {
-            tracing::error!("a bridge cannot start: {}", with_causes(&error));
-            owned.loaded = new;
-            return Outcome::Restart;
+        match owned.runtime.block_on(bridges) {
+            Ok(()) => {}
+            Err(ChangeError::Refused(error)) => {
+                held.push(with_causes(&error));
+                new.keep_brokers(&owned.loaded);
+            }
+            Err(ChangeError::Stranded(error, waiting)) => {
+                tracing::error!("a bridge cannot start: {}", with_causes(&error));
+                owned.stranded.extend(waiting);
+                return Outcome::Restart;
+            }
         }
+        say_held(owned, &held);
         let before = capabilities(owned);
         self.reopen(&new, tls, owned, abort);
         if capabilities(owned) != before {
             people::change(&self.context, &new, capabilities(owned));
         }
         owned.loaded = new;
-        if self.is_complete(&owned.loaded.config, owned) {
-            done
+        if held.is_empty() && self.is_complete(&owned.loaded.config, owned) {
+            Outcome::Done
         } else {
             Outcome::Again
         }

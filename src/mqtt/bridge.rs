@@ -26,6 +26,8 @@ pub struct MqttBridge {
     required: bool,
     outbox: Mutex<Outbox>,
     spool: Option<Spool>,
+    /// Where that is.
+    folder: Option<PathBuf>,
     /// Something waits that did not before.
     pub(super) work: Notify,
     /// Nothing waits any more.
@@ -83,10 +85,22 @@ impl MqttBridge {
     pub fn check(config: &MqttConfig, parts: BridgeParts) -> Result<(), MqttError> {
         let mut plan = Plan::new(config, &parts.names, parts.directions, parts.generation)?;
         plan.status(config, parts.report)?;
-        if let Some(path) = parts.outbox.path.filter(|_| parts.directions.publish) {
-            Spool::check(&folder(&path, &place_of(config)))?;
+        if let Some(folder) = Self::folder_of(config, &parts.outbox, parts.directions) {
+            Spool::check(&folder)?;
         }
         Ok(())
+    }
+
+    /// Where the outbox of such a bridge is on the disk: a folder for each broker.
+    #[must_use]
+    pub fn folder_of(
+        config: &MqttConfig,
+        outbox: &OutboxConfig,
+        directions: Directions,
+    ) -> Option<PathBuf> {
+        let path = outbox.path.as_ref().filter(|_| directions.publish)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        Some(path.join(place_of(config).replace(|c| !plain(c), "_")))
     }
 
     /// Makes a bridge, and the task that works for it until it is stopped.
@@ -114,15 +128,17 @@ impl MqttBridge {
         };
         let mut outbox = Outbox::new(room, plan.window(), plan.outlets.len());
         let place = place_of(config);
-        let spool = match &limits.path {
-            Some(path) if directions.publish => Some(open(path, limits.sync, &place, &mut outbox)?),
-            _ => None,
-        };
+        let folder = Self::folder_of(config, &limits, directions);
+        let spool = folder
+            .as_deref()
+            .map(|folder| open(folder, limits.sync, &place, &mut outbox))
+            .transpose()?;
         let bridge = Arc::new(Self {
             place,
             required: config.required,
             outbox: Mutex::new(outbox),
             spool,
+            folder,
             work: Notify::new(),
             emptied: Notify::new(),
             link: Mutex::default(),
@@ -143,10 +159,10 @@ impl MqttBridge {
         &self.place
     }
 
-    /// True where what waits is on the disk too.
+    /// Where what waits is on the disk too.
     #[must_use]
-    pub fn is_on_disk(&self) -> bool {
-        self.spool.is_some()
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
     }
 
     /// Takes events of a bridge before this one, over the bounds if need be.
@@ -277,14 +293,8 @@ fn place_of(config: &MqttConfig) -> String {
     format!("{}:{}", config.host, config.port)
 }
 
-/// A folder for each broker.
-fn folder(path: &Path, place: &str) -> PathBuf {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    path.join(place.replace(|c| !plain(c), "_"))
-}
-
-fn open(path: &Path, sync: bool, place: &str, outbox: &mut Outbox) -> Result<Spool, MqttError> {
-    let (spool, kept) = Spool::open(&folder(path, place), sync)?;
+fn open(folder: &Path, sync: bool, place: &str, outbox: &mut Outbox) -> Result<Spool, MqttError> {
+    let (spool, kept) = Spool::open(folder, sync)?;
     if !kept.is_empty() {
         tracing::info!(
             uplink = place,
