@@ -564,6 +564,51 @@ fn what_waits_stays_where_the_new_outbox_cannot_be() {
 }
 
 #[test]
+fn what_waits_on_the_disk_goes_along_to_another_folder() {
+    let mut broker = Mosquitto::start();
+    broker.stop();
+    let port = broker.port();
+    let members = |outbox: &str| {
+        format!(
+            "{PLAIN}, \"outbox\": {{{outbox}}}, \"mqtt\": {}",
+            mqtt(port, "a")
+        )
+    };
+    let bench = Bench::start(&members("\"path\": \"PLACE/one\""));
+    let mut client = Client::log_in(bench.addresses()[0]);
+    let mut send = |n: usize| {
+        wait_until("an event is taken", || {
+            client.ask(&format!("send 0,20,3,,,,-,{n}")) == ["+OK - Success."]
+        });
+    };
+    (1..=5).for_each(&mut send);
+    bench.edit(&members("\"path\": \"PLACE/two\""));
+    bench.wait_for("what waited in");
+    (6..=7).for_each(&mut send);
+    // And to none.
+    bench.edit(&members(""));
+    bench.wait_for_times("what waited in", 2);
+    send(8);
+    broker.go();
+    let all = Subscriber::start(port, "a", 1);
+    let found: Vec<String> = (1..=8).map(|_| all.message().1).collect();
+    for (n, payload) in (1..).zip(&found) {
+        assert!(payload.ends_with(&format!(",0x{n:02X}")), "{found:?}");
+    }
+    // Nothing is left where it was.
+    bench.edit(&members("\"path\": \"PLACE/one\""));
+    bench.wait_for_times("configuration changed: the broker", 3);
+    send(9);
+    assert!(all.message().1.ends_with(",0x09"));
+    bench.driver().close();
+    assert!(
+        !bench.log().contains("events of the last time"),
+        "{}",
+        bench.log()
+    );
+}
+
+#[test]
 fn the_daemons_entry_is_watched_too() {
     let broker = Mosquitto::start();
     let place = TempDir::new().unwrap();

@@ -1,6 +1,6 @@
 //! The bridges of a driver, one for each broker: started and stopped together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::loaded::Loaded;
 use super::plan::{self, Plan};
 use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
+use crate::error::with_causes;
 use crate::event::Guid;
 use crate::hub::{Downlink, Hub, SharedEvent, Uplink, UplinkStatus};
 use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report};
@@ -99,7 +100,7 @@ impl About {
 
 impl Bridges {
     /// Starts a bridge for each broker of the plan, and gives each what waited for its broker.
-    pub(super) fn start(
+    pub(super) async fn start(
         plan: &Plan,
         about: &About,
         hub: &Arc<Hub>,
@@ -107,7 +108,7 @@ impl Bridges {
     ) -> Result<Self, MqttError> {
         let mut bridges = Self(Vec::new());
         let made = make_all(&plan.mqtt, about, hub)?;
-        bridges.run(made, plan, waiting);
+        bridges.run(made, plan, waiting).await;
         bridges.uplinks().for_each(|uplink| hub.add_uplink(uplink));
         let on_disk = |running: &Running| running.bridge.folder().is_some();
         if about.outbox.path.is_some() && !bridges.0.iter().any(on_disk) {
@@ -136,15 +137,15 @@ impl Bridges {
     }
 
     /// Lets those that were made work, and gives each what waited for its broker.
-    fn run(&mut self, made: Vec<Made>, plan: &Plan, mut waiting: Vec<Leftover>) {
+    async fn run(&mut self, made: Vec<Made>, plan: &Plan, mut waiting: Vec<Leftover>) {
         for Made { running, task } in made {
-            waiting.retain(|leftover| {
-                let its = leftover.place == running.bridge.place() && running.publishes;
-                if its {
-                    running.bridge.put_back(&leftover.events);
-                }
-                !its
-            });
+            let its = |leftover: &mut Leftover| {
+                leftover.place == running.bridge.place() && running.publishes
+            };
+            for leftover in waiting.extract_if(.., its) {
+                running.bridge.put_back(&leftover.events);
+                hand_over(&leftover, &running.bridge).await;
+            }
             self.0.push(Running {
                 task: Some(tokio::spawn(task)),
                 ..running
@@ -207,7 +208,7 @@ impl Bridges {
             // Until all starts anew there is no room.
             Err(error) => return Err(ChangeError::Stranded(error, waiting)),
         }
-        self.run(made, plan, waiting);
+        self.run(made, plan, waiting).await;
         let mut uplinks: Vec<Arc<dyn Uplink>> = host.into_iter().collect();
         uplinks.extend(self.uplinks());
         hub.set_uplinks(uplinks);
@@ -290,18 +291,41 @@ impl Uplink for Meanwhile {
     }
 }
 
+/// What waits in another folder than the bridge's own.
+async fn hand_over(leftover: &Leftover, bridge: &MqttBridge) {
+    let Some(folder) = leftover.folder.as_deref().filter(|_| leftover.on_disk > 0) else {
+        return;
+    };
+    if bridge.folder() == Some(folder) {
+        return;
+    }
+    let (uplink, waiting) = (bridge.place(), leftover.on_disk);
+    let taken = bridge.take_over(folder).await;
+    let folder = folder.display();
+    match taken {
+        Ok(events) => tracing::info!(uplink, events, "what waited in {folder} goes along"),
+        Err(error) => tracing::warn!(
+            uplink,
+            "{waiting} events stay in {folder}: {}",
+            with_causes(&error)
+        ),
+    }
+}
+
 fn say_lost(leftover: &Leftover) {
     let Leftover {
         place,
         events,
         on_disk,
+        folder,
     } = leftover;
     let lost = events.len();
     if lost > 0 {
         tracing::error!("{lost} events have no way out: there is no broker {place} any more");
     }
     if *on_disk > 0 {
-        tracing::error!("{on_disk} events stay on disk: there is no broker {place} any more");
+        let folder = folder.as_deref().unwrap_or(Path::new("")).display();
+        tracing::error!("{on_disk} events stay in {folder}: there is no broker {place} any more");
     }
 }
 

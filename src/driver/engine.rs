@@ -342,7 +342,7 @@ async fn start_parts(
     let context = Context::new(gate, control.clone(), settings);
     // Last of all that can fail: whoever tries again has the events still.
     let about = About::new(guid, layout, loaded);
-    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting)?;
+    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting).await?;
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &context);

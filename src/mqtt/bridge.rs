@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outbox::{Outbox, Room};
 use super::plan::{BridgeNames, Directions, MqttError, Plan};
-use super::spool::Spool;
+use super::spool::{Spool, SpoolError};
 use super::status::Report;
 use super::worker::Worker;
 use crate::config::model::{MqttConfig, OutboxConfig};
@@ -75,6 +75,8 @@ pub struct Leftover {
     pub events: Vec<Arc<SharedEvent>>,
     /// How many wait on the disk.
     pub on_disk: usize,
+    /// Where that is.
+    pub folder: Option<PathBuf>,
 }
 
 impl MqttBridge {
@@ -176,6 +178,28 @@ impl MqttBridge {
         self.work.notify_one();
     }
 
+    /// Takes what waits in another folder, which is empty afterwards; gives how many these were.
+    ///
+    /// # Errors
+    /// [`SpoolError`] where the other folder, or this one's own disk, cannot be used. Then they
+    /// are still there.
+    pub async fn take_over(&self, folder: &Path) -> Result<usize, SpoolError> {
+        let (old, kept) = Spool::open(folder, true)?;
+        let (numbers, events): (Vec<u64>, Vec<_>) = kept
+            .into_iter()
+            .map(|(number, event)| (number, SharedEvent::new(event, None)))
+            .unzip();
+        self.put_back(&events);
+        if let Some(spool) = &self.spool
+            && !spool.secured().await
+        {
+            return Err(SpoolError::Unwritten);
+        }
+        old.remove(numbers);
+        old.close();
+        Ok(events.len())
+    }
+
     /// Returns when the broker has everything, at the latest at the deadline.
     pub async fn drain(&self, deadline: Instant) {
         let empty = async {
@@ -213,6 +237,7 @@ impl MqttBridge {
             place: self.place.clone(),
             events,
             on_disk,
+            folder: self.folder.clone(),
         }
     }
 

@@ -55,6 +55,9 @@ pub enum SpoolError {
     /// Another driver has it.
     #[error("{0} is in use by another driver")]
     InUse(PathBuf),
+    /// It does not take what it should.
+    #[error("they are not written in the new folder yet, and may come twice")]
+    Unwritten,
     /// What is there makes no sense.
     #[error("{0} is broken")]
     Broken(PathBuf),
