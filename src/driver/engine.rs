@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -125,7 +125,6 @@ impl Engine {
         waiting: Vec<Leftover>,
         abort: &CancellationToken,
     ) -> Result<Self, StartError> {
-        let since = SystemTime::now();
         let loaded = load(source).map_err(|unloaded| {
             let Unloaded { cause, config } = *unloaded;
             let logger = match (&config, &cause) {
@@ -161,7 +160,7 @@ impl Engine {
         };
         let (files, watched) = watch::channel(loaded.files(source));
         let context = runtime.enter();
-        let watcher = super::watch::watch(watched, since, control, parts.serving.clone());
+        let watcher = super::watch::watch(watched, control, parts.serving.clone());
         drop(context);
         runtime.spawn(parts.sessions.track_future(watcher));
         Ok(Self {

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use inotify::{EventStream, Inotify, WatchMask};
@@ -21,30 +22,54 @@ const MOST_SETTLES: usize = 8;
 /// How long a change that could not be applied waits for the next try.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What a file looks like from outside.
-type Stamp = Option<(SystemTime, u64, u64)>;
+/// What a file looks like from outside. The time of the inode is one that nobody can set: a file
+/// may be replaced by one that is older, or become readable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp {
+    place: (u64, u64),
+    access: (u32, u32, u32),
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
 
-/// Asks for a reload whenever one of the files has changed, until `stop`. `since` is when they
-/// were read. It is called in the context of a runtime; what it opens is open when it returns.
+/// How files looked once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    files: Vec<PathBuf>,
+    stamps: Vec<Option<Stamp>>,
+}
+
+impl Seen {
+    pub(super) fn now(files: &[PathBuf]) -> Self {
+        Self {
+            files: files.to_vec(),
+            stamps: files.iter().map(|file| stamp(file)).collect(),
+        }
+    }
+
+    /// True where they look the same now.
+    pub(super) fn is_still_so(&self) -> bool {
+        *self == Self::now(&self.files)
+    }
+}
+
+/// Asks for a reload whenever one of the files has changed, until `stop`, and once at first: they
+/// may have changed since they were read. It is called in the context of a runtime; what it opens
+/// is open when it returns.
 pub(super) fn watch(
     mut files: watch::Receiver<Vec<PathBuf>>,
-    since: SystemTime,
     control: mpsc::Sender<Control>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send {
     let mut notices = Notices::new(&files.borrow_and_update());
     let all = async move {
-        let mut known = stamps(&files.borrow());
-        // One that changed while it was read is read again.
-        let mut due = known
-            .iter()
-            .flatten()
-            .any(|(written, ..)| *written >= since)
-            .then(Instant::now);
+        let mut known = Seen::now(&files.borrow());
+        let mut due = Some(Instant::now());
         loop {
             if files.has_changed().unwrap_or(false) {
                 notices = Notices::new(&files.borrow_and_update());
-                known = stamps(&files.borrow());
+                known = Seen::now(&files.borrow());
                 // A new one may have changed before it was watched.
                 due = Some(Instant::now() + LOOK);
             }
@@ -54,14 +79,14 @@ pub(super) fn watch(
             }
             // Other files may change in these folders, all the time.
             tokio::time::sleep(SETTLE).await;
-            let mut now = stamps(&files.borrow());
+            let mut now = Seen::now(&files.borrow());
             let again = due.is_some_and(|due| Instant::now() >= due);
             if now == known && !again {
                 continue;
             }
             for _ in 0..MOST_SETTLES {
                 tokio::time::sleep(SETTLE).await;
-                let later = stamps(&files.borrow());
+                let later = Seen::now(&files.borrow());
                 if later == now {
                     break;
                 }
@@ -84,13 +109,15 @@ pub(super) fn watch(
     }
 }
 
-fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    use std::os::unix::fs::MetadataExt;
-    let stamp = |file: &PathBuf| {
-        let about = fs::metadata(file).ok()?;
-        Some((about.modified().ok()?, about.len(), about.ino()))
-    };
-    files.iter().map(stamp).collect()
+fn stamp(file: &Path) -> Option<Stamp> {
+    let about = fs::metadata(file).ok()?;
+    Some(Stamp {
+        place: (about.dev(), about.ino()),
+        access: (about.mode(), about.uid(), about.gid()),
+        size: about.len(),
+        written: (about.mtime(), about.mtime_nsec()),
+        changed: (about.ctime(), about.ctime_nsec()),
+    })
 }
 
 /// What the system tells of the folders that files lie in: a file that is replaced is another.
@@ -138,5 +165,37 @@ impl Notices {
             tracing::debug!("files are looked at every second: {error}");
             self.0 = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn whatever_happens_to_a_file_is_seen() {
+        let place = tempfile::tempdir().unwrap();
+        let [file, other] = ["file", "other"].map(|name| place.path().join(name));
+        fs::write(&file, "one").unwrap();
+        let written = fs::metadata(&file).unwrap().modified().unwrap();
+        let mut seen = Seen::now(&[file.clone(), other.clone()]);
+        let mut is_seen = |what: &str| {
+            assert!(!seen.is_still_so(), "{what}");
+            seen = Seen::now(&[file.clone(), other.clone()]);
+            assert!(seen.is_still_so());
+        };
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        is_seen("another mode");
+        // As long and as old as before.
+        fs::write(&other, "two").unwrap();
+        let copy = fs::File::options().append(true).open(&other).unwrap();
+        copy.set_modified(written).unwrap();
+        is_seen("another file");
+        fs::rename(&other, &file).unwrap();
+        is_seen("a file in its place");
+        fs::remove_file(&file).unwrap();
+        is_seen("none any more");
     }
 }
