@@ -329,6 +329,33 @@ fn a_start_waits_for_an_address_that_is_taken() {
 }
 
 #[test]
+fn files_that_are_named_first_and_made_later_are_noticed() {
+    let bench = Bench::start(PLAIN);
+    let address = bench.addresses()[0];
+    let mut gone = log_in(address, "user", "secret").unwrap();
+    let later = without(&bench, "user");
+    let text = bench.text(PLAIN).replace("users.json", "later.json");
+    bench.replace("link.json", &text);
+    bench.wait_for("later.json: error: cannot be read");
+    gone.must("noop");
+    fs::write(bench.path("later.json"), later).unwrap();
+    wait_until("the user who is gone is cut off", || gone.line().is_none());
+    // And what counts still does where the new one is not good.
+    bench.edit(&format!(
+        "{PLAIN}, \"bridge\": {{\"vscpd-config\": \"PLACE/vscpd.json\"}}"
+    ));
+    bench.wait_for("vscpd.json: error: cannot be read");
+    let entry = format!(
+        "{{\"drivers\": {{\"level2\": [{{\"path-config\": {:?}, \"guid\": \"::1\"}}]}}}}",
+        bench.file()
+    );
+    fs::write(bench.path("vscpd.json"), entry).unwrap();
+    bench.wait_for("configuration changed: new user user=user");
+    drop(log_in(address, "user", "secret").unwrap());
+    bench.driver().close();
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_reported() {
     let bench = Bench::start(PLAIN);
     let address = bench.addresses()[0];

@@ -27,7 +27,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use report::{Problem, Report, Severity};
 
@@ -144,6 +144,18 @@ fn users_of(
     }
 }
 
+/// Where a daemon's file may be, best first: where the bridge's configuration says, else where the
+/// host's command line does.
+#[must_use]
+pub fn daemon_files(bridge: &BridgeConfig) -> Vec<PathBuf> {
+    if let Some(file) = &bridge.vscpd_config {
+        return vec![file.clone()];
+    }
+    let cmdline = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let directory = std::env::current_dir().unwrap_or_default();
+    daemon::locate(&cmdline, &directory)
+}
+
 /// Finds the daemon's entry for a driver with this path and GUID: in the file that the bridge's
 /// configuration names, else in the one that the host's command line tells of.
 ///
@@ -154,15 +166,8 @@ pub fn find_daemon(
     path_config: &str,
     guid: &Guid,
 ) -> Result<Option<(DaemonEntry, Vec<String>)>, ConfigError> {
-    let (files, named) = match &bridge.vscpd_config {
-        Some(file) => (vec![file.clone()], true),
-        None => {
-            let cmdline = std::fs::read("/proc/self/cmdline").unwrap_or_default();
-            let directory = std::env::current_dir().unwrap_or_default();
-            (daemon::locate(&cmdline, &directory), false)
-        }
-    };
-    for file in files {
+    let named = bridge.vscpd_config.is_some();
+    for file in daemon_files(bridge) {
         let mut report = Report::new(&file);
         let Some(source) = read_file(&file, &mut report) else {
             if named {

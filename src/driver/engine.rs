@@ -18,7 +18,7 @@ use super::frailty::Frailty;
 use super::host::HostPort;
 use super::interfaces::{self, Bound, Interfaces};
 use super::layout::{Layout, layout_of_host};
-use super::loaded::{LoadError, Loaded, Unloaded, load};
+use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::{Source, plan, report, runtime};
 use crate::auth::RandomError;
 use crate::config::model::{
@@ -158,7 +158,7 @@ impl Engine {
             Ok(started) => started,
             Err(cause) => return Err(StartError::new(cause, Some(logger))),
         };
-        let (files, watched) = watch::channel(loaded.files(source));
+        let (files, watched) = watch::channel(files(&loaded.config, source));
         let context = runtime.enter();
         let watcher = super::watch::watch(watched, control, parts.serving.clone());
         drop(context);

@@ -117,17 +117,15 @@ impl Loaded {
             self.keep_brokers(old);
         }
     }
+}
 
-    /// The files that all this was read from.
-    pub(super) fn files(&self, source: &Source) -> Vec<PathBuf> {
-        let own = !source.config.trim_start().starts_with('{');
-        let own = own.then(|| PathBuf::from(&source.config));
-        let config = &self.config;
-        own.into_iter()
-            .chain(config.path_users.clone())
-            .chain(config.key_file.clone())
-            .chain(config.bridge.vscpd_config.clone())
-            .chain(self.daemon.as_ref().map(|daemon| daemon.file.clone()))
-            .collect()
-    }
+/// The files that a driver file stands for, whether or not they are there.
+pub(super) fn files(config: &DriverConfig, source: &Source) -> Vec<PathBuf> {
+    let own = !source.config.trim_start().starts_with('{');
+    let own = own.then(|| PathBuf::from(&source.config));
+    own.into_iter()
+        .chain(config.path_users.clone())
+        .chain(config.key_file.clone())
+        .chain(config::daemon_files(&config.bridge))
+        .collect()
 }

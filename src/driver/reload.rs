@@ -1,5 +1,6 @@
 //! A configuration that changes while the driver runs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -10,8 +11,8 @@ use super::checks::{Checked, needs_a_start};
 use super::engine::{Engine, Owned, connect, routing};
 use super::host::HostPort;
 use super::interfaces;
-use super::loaded::{Loaded, load};
-use super::people;
+use super::loaded::{Loaded, Unloaded, files, load};
+use super::{people, watch};
 use crate::config::model::{DriverConfig, Interface};
 use crate::config::{self, Severity};
 use crate::error::with_causes;
@@ -44,14 +45,16 @@ impl Engine {
             let Some(owned) = &mut *owned else {
                 return Outcome::Done;
             };
-            let loaded = load(source)
+            let loaded = load(source);
+            watch::set(&self.files, files_of(&loaded, &owned.loaded, source));
+            let loaded = loaded
                 .map_err(|unloaded| with_causes(&unloaded.cause))
                 .and_then(|new| match errors_of_daemon(&owned.loaded, &new) {
                     errors if errors.is_empty() => Ok(new),
                     errors => Err(errors),
                 });
             match loaded {
-                Ok(loaded) => self.apply(loaded, source, host, owned, abort),
+                Ok(loaded) => self.apply(loaded, host, owned, abort),
                 Err(errors) => {
                     tracing::error!("a file has changed and has errors; all stays as it was:");
                     errors.lines().for_each(|line| tracing::error!("{line}"));
@@ -64,12 +67,10 @@ impl Engine {
     fn apply(
         &self,
         new: Loaded,
-        source: &Source,
         host: &Arc<HostPort>,
         owned: &mut Owned,
         abort: &CancellationToken,
     ) -> Outcome {
-        self.files.send_replace(new.files(source));
         if same(&owned.loaded, &new) && self.is_complete(&new.config, owned) {
             owned.trouble.clear();
             return Outcome::Done;
@@ -165,6 +166,24 @@ impl Engine {
     fn is_complete(&self, config: &DriverConfig, owned: &Owned) -> bool {
         owned.interfaces.are(&config.interfaces)
     }
+}
+
+/// What is watched: that which counts, and that which would if it were good.
+fn files_of(new: &Result<Loaded, Box<Unloaded>>, old: &Loaded, source: &Source) -> Vec<PathBuf> {
+    let named = match new {
+        Ok(new) => return files(&new.config, source),
+        Err(unloaded) => unloaded.config.as_ref(),
+    };
+    let mut all = files(&old.config, source);
+    for file in named
+        .map(|config| files(config, source))
+        .unwrap_or_default()
+    {
+        if !all.contains(&file) {
+            all.push(file);
+        }
+    }
+    all
 }
 
 /// What WCYD tells of the addresses that are open.

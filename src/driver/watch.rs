@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use inotify::{EventStream, Inotify, WatchMask};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Control;
@@ -52,6 +53,15 @@ impl Seen {
     pub(super) fn is_still_so(&self) -> bool {
         *self == Self::now(&self.files)
     }
+}
+
+/// From now on these are watched. Nothing happens where they are the same as before.
+pub(super) fn set(files: &watch::Sender<Vec<PathBuf>>, now: Vec<PathBuf>) {
+    files.send_if_modified(|known| {
+        let others = *known != now;
+        *known = now;
+        others
+    });
 }
 
 /// Asks for a reload whenever one of the files has changed, until `stop`, and once at first: they
@@ -173,6 +183,30 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_try_has_its_pause() {
+        let place = tempfile::tempdir().unwrap();
+        let list = vec![place.path().join("file")];
+        let (files, watched) = watch::channel(list.clone());
+        let (control, mut requests) = mpsc::channel(1);
+        tokio::spawn(watch(watched, control, CancellationToken::new()));
+        for _ in 0..3 {
+            let Some(Control::Reload(answer)) = requests.recv().await else {
+                panic!("a reload is asked for");
+            };
+            // As a reload does that could not apply everything.
+            set(&files, list.clone());
+            let answered = Instant::now();
+            answer.send(false).unwrap();
+            let next = requests.recv().await;
+            assert!(answered.elapsed() >= AGAIN, "{:?}", answered.elapsed());
+            let Some(Control::Reload(answer)) = next else {
+                panic!("another reload is asked for");
+            };
+            answer.send(false).unwrap();
+        }
+    }
 
     #[test]
     fn whatever_happens_to_a_file_is_seen() {
