@@ -356,6 +356,51 @@ fn files_that_are_named_first_and_made_later_are_noticed() {
 }
 
 #[test]
+fn where_a_start_fails_after_all_it_goes_on_as_before() {
+    let mut broker = Mosquitto::start();
+    broker.stop();
+    let (one, events) = (free_port(), mqtt(broker.port(), "a"));
+    let address = SocketAddr::from(([127, 0, 0, 1], one));
+    let members = |host: &str| format!("\"interface\": \"tcp://{host}:{one}\", \"mqtt\": {events}");
+    let bench = Bench::start(&members("127.0.0.1"));
+    let mut client = Client::log_in(address);
+    for n in 1..=3 {
+        client.must(&format!("send 0,20,3,,,,-,{n}"));
+    }
+    // Whether all addresses are free nobody can say while one of them is open.
+    let taken = std::net::TcpListener::bind(("127.0.0.2", one)).unwrap();
+    bench.replace("users.json", &without(&bench, "user"));
+    let text = bench.text(&members("0.0.0.0")).replace("%l %v", "%l: %v");
+    bench.replace("link.json", &text);
+    bench.wait_for("the driver goes on as before until a file changes");
+    wait_until("it is there again", || support::bench::answers(address));
+    let mut client = Client::log_in(address);
+    client.must("send 0,20,3,,,,-,4");
+    assert!(
+        log_in(address, "user", "secret").is_none(),
+        "who was removed stays so"
+    );
+    // A file changes, and this time it does.
+    drop(taken);
+    bench.replace("link.json", &text);
+    bench.wait_for("listening on 0.0.0.0");
+    wait_until("it is there again", || support::bench::answers(address));
+    assert_eq!(
+        bench.log().matches("starts anew").count(),
+        2,
+        "{}",
+        bench.log()
+    );
+    broker.go();
+    let all = Subscriber::start(broker.port(), "a", 1);
+    let found: Vec<String> = (1..=4).map(|_| all.message().1).collect();
+    for (n, payload) in (1..).zip(&found) {
+        assert!(payload.ends_with(&format!(",0x{n:02X}")), "{found:?}");
+    }
+    bench.driver().close();
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_reported() {
     let bench = Bench::start(PLAIN);
     let address = bench.addresses()[0];

@@ -52,6 +52,11 @@ impl Engine {
             }
         };
         if start {
+            let as_failed = owned
+                .failed
+                .as_ref()
+                .filter(|failed| failed.seen.is_still_so());
+            held.extend(as_failed.map(|failed| failed.why.clone()));
             if let Err(error) = Logger::check(&new.config.logging) {
                 held.push(with_causes(&error));
             }

@@ -1,6 +1,7 @@
 //! Everything of a driver that runs: log, runtime, hub, link server, bridge. The only place that
 //! knows the order of start and stop.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,6 +20,7 @@ use super::host::HostPort;
 use super::interfaces::{self, Bound, Interfaces};
 use super::layout::{Layout, layout_of_host};
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
+use super::watch::Seen;
 use super::{Source, plan, report, runtime};
 use crate::auth::RandomError;
 use crate::config::model::{
@@ -62,10 +64,29 @@ pub(super) struct Owned {
     pub(super) loaded: Loaded,
     pub(super) bridges: Bridges,
     pub(super) interfaces: Interfaces,
+    /// A start that failed before this one.
+    pub(super) failed: Option<Failed>,
     /// Events of brokers that were stopped and could not be started again.
     pub(super) stranded: Vec<Leftover>,
     /// What of a changed configuration cannot be had, as it was said last.
     pub(super) trouble: String,
+}
+
+/// A start that failed: by which files, and why.
+pub(super) struct Failed {
+    pub(super) seen: Seen,
+    pub(super) why: String,
+}
+
+/// What is left of an engine.
+#[derive(Default)]
+pub(super) struct Stopped {
+    /// What it ran by.
+    pub(super) loaded: Option<Loaded>,
+    /// The files that it watched.
+    pub(super) files: Vec<PathBuf>,
+    /// Events that found no way out.
+    pub(super) waiting: Vec<Leftover>,
 }
 
 /// Why a driver does not start.
@@ -105,13 +126,19 @@ impl StartError {
 
     /// Says why: in the driver's log where it has one, else in the system's.
     pub(super) fn report(self) {
-        let text = format!("the driver does not start: {}", with_causes(&*self.cause));
+        let text = format!("the driver does not start: {self}");
         match &self.logger {
             Some(logger) => tracing::dispatcher::with_default(&logger.dispatch(), || {
                 text.lines().for_each(|line| tracing::error!("{line}"));
             }),
             None => text.lines().for_each(report),
         }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&with_causes(&*self.cause))
     }
 }
 
@@ -136,6 +163,32 @@ impl Engine {
             };
             StartError::new(cause.into(), logger)
         })?;
+        Self::begin(loaded, None, source, host, control, waiting, abort)
+    }
+
+    /// Starts by what was loaded before another start failed, with as many addresses as there are:
+    /// the others are tried again, and the start is, when a file changes.
+    pub(super) fn resume(
+        loaded: Loaded,
+        failed: Failed,
+        source: &Source,
+        host: &Arc<HostPort>,
+        control: mpsc::Sender<Control>,
+        waiting: Vec<Leftover>,
+        abort: &CancellationToken,
+    ) -> Result<Self, StartError> {
+        Self::begin(loaded, Some(failed), source, host, control, waiting, abort)
+    }
+
+    fn begin(
+        loaded: Loaded,
+        failed: Option<Failed>,
+        source: &Source,
+        host: &Arc<HostPort>,
+        control: mpsc::Sender<Control>,
+        waiting: Vec<Leftover>,
+        abort: &CancellationToken,
+    ) -> Result<Self, StartError> {
         let logger = Logger::start(&loaded.config.logging, loaded.config.debug)
             .map_err(|error| StartError::new(error.into(), None))?;
         let dispatch = logger.dispatch();
@@ -144,8 +197,17 @@ impl Engine {
                 tracing::warn!("{warning}");
             }
             let runtime = runtime::build(&dispatch)?;
-            let parts =
-                runtime.block_on(start_parts(source, host, &control, &loaded, waiting, abort));
+            let any = failed.is_some();
+            if let Some(Failed { why, .. }) = &failed {
+                tracing::error!(
+                    "the driver goes on as before until a file changes, as it does not start by \
+                     the changed configuration: {why}"
+                );
+            }
+            let parts = runtime.block_on(async {
+                let bound = bind_all(&loaded.config.interfaces, any, abort).await?;
+                start_parts(source, host, &control, &loaded, bound, waiting).await
+            });
             match parts {
                 Ok(parts) => Ok((runtime, parts)),
                 Err(cause) => {
@@ -179,6 +241,7 @@ impl Engine {
                 loaded,
                 bridges: parts.bridges,
                 interfaces: parts.interfaces,
+                failed,
                 stranded: Vec::new(),
                 trouble: String::new(),
             })),
@@ -227,15 +290,16 @@ impl Engine {
         self.serving.cancel();
     }
 
-    /// Ends everything, in five seconds at most with a drain of three. Gives the events that
-    /// found no way out. `ignored` events of the host's were dropped, for the record.
-    pub(super) fn stop(&self, drain: Duration, ignored: u64) -> Vec<Leftover> {
+    /// Ends everything, in five seconds at most with a drain of three. Gives what is left, the
+    /// events that found no way out too. `ignored` events of the host's were dropped, for the record.
+    pub(super) fn stop(&self, drain: Duration, ignored: u64) -> Stopped {
         let Some(owned) = self.owned().take() else {
-            return Vec::new();
+            return Stopped::default();
         };
         let Owned {
             runtime,
             logger,
+            loaded,
             bridges,
             stranded: mut waiting,
             ..
@@ -248,7 +312,11 @@ impl Engine {
             waiting
         });
         drop(logger);
-        waiting
+        Stopped {
+            loaded: Some(loaded),
+            files: self.files.borrow().clone(),
+            waiting,
+        }
     }
 
     async fn stop_parts(&self, bridges: Bridges, drain: Duration) -> Vec<Leftover> {
@@ -302,13 +370,43 @@ struct Started {
     sessions: TaskTracker,
 }
 
+/// All addresses; with `any` as many as there are, but one at least.
+async fn bind_all(
+    interfaces: &[Interface],
+    any: bool,
+    abort: &CancellationToken,
+) -> Result<Vec<Bound>, Cause> {
+    let mut bound = Vec::new();
+    let mut failed = None;
+    for interface in interfaces {
+        // A name may take its time to be looked up, and a close must not wait for it.
+        let made = tokio::select! {
+            made = interfaces::bind(interface) => made,
+            () = abort.cancelled() => return Err(Cause::Closing),
+        };
+        match made {
+            Ok(made) => bound.push(made),
+            Err(error) if any => {
+                tracing::error!("{}", with_causes(&error));
+                failed = Some(error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match failed {
+        Some(error) if bound.is_empty() => Err(error.into()),
+        _ => Ok(bound),
+    }
+}
+
+/// Everything that can fail comes before anything that is seen from outside goes on for long.
 async fn start_parts(
     source: &Source,
     host: &Arc<HostPort>,
     control: &mpsc::Sender<Control>,
     loaded: &Loaded,
+    bound: Vec<Bound>,
     waiting: Vec<Leftover>,
-    abort: &CancellationToken,
 ) -> Result<Started, Cause> {
     let config = &loaded.config;
     let layout = match config.abi {
@@ -317,15 +415,6 @@ async fn start_parts(
         AbiChoice::V2 => Layout::V2,
     };
     let guid = settle_guid(source.guid);
-    // Everything that can fail comes before anything that is seen from outside goes on for long.
-    let mut bound = Vec::new();
-    for interface in &config.interfaces {
-        // A name may take its time to be looked up, and a close must not wait for it.
-        tokio::select! {
-            made = interfaces::bind(interface) => bound.push(made?),
-            () = abort.cancelled() => return Err(Cause::Closing),
-        }
-    }
     let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
     let tls = config.tls.as_ref();
     let mut interfaces = Interfaces::new(tls, serving.clone(), sessions.clone())?;

@@ -11,6 +11,7 @@ use crate::config::model::{DaemonEntry, DriverConfig};
 use crate::config::{self, ConfigError};
 
 /// What a driver runs by.
+#[derive(Clone)]
 pub(super) struct Loaded {
     pub(super) config: DriverConfig,
     pub(super) users: UserTable,
@@ -81,6 +82,19 @@ pub(super) fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
             cause,
             config: Some(config),
         })),
+    }
+}
+
+/// What counted before, for a start that has failed; but who may come in is as the files say now.
+pub(super) fn as_before(old: Loaded, source: &Source) -> Loaded {
+    match load(source) {
+        Ok(mut new) => {
+            new.keep_brokers(&old);
+            new.keep_interfaces(&old);
+            new.keep_what_takes_a_start(&old);
+            new
+        }
+        Err(_) => old,
     }
 }
 

@@ -32,12 +32,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Guid};
 use crate::link::Control;
-use crate::mqtt::Leftover;
-use engine::Engine;
+use engine::{Engine, Failed, StartError, Stopped};
 use host::HostPort;
 pub use host::ReadError;
 pub use layout::{Layout, layout_of_host};
 use reload::Outcome;
+use watch::Seen;
 
 /// What VSCPOpen was called with.
 #[derive(Clone)]
@@ -235,10 +235,11 @@ impl Shared {
     }
 
     /// Everything anew, but for what waits: that goes along. Where it cannot start (an address is
-    /// taken, perhaps) it tries again until it can, or until the driver is closed.
+    /// taken, perhaps) it goes on as before; where it cannot do that either it tries again until it
+    /// can, or until the driver is closed.
     fn restart(&self, control: &mpsc::Sender<Control>) {
         const PAUSE: Duration = Duration::from_secs(5);
-        let waiting = {
+        let before = {
             let closing = self.closing();
             if *closing {
                 return;
@@ -251,20 +252,10 @@ impl Shared {
                 if *closing {
                     return;
                 }
-                let started = Engine::start(
-                    &self.source,
-                    &self.host,
-                    control.clone(),
-                    waiting.clone(),
-                    &self.abort,
-                );
-                match started {
-                    Ok(engine) => {
-                        *self.engine.write().unwrap_or_else(PoisonError::into_inner) =
-                            Some(Arc::new(engine));
-                        return;
-                    }
-                    Err(error) => error.report(),
+                if let Some(engine) = self.start_again(&before, control) {
+                    *self.engine.write().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Arc::new(engine));
+                    return;
                 }
             }
             let again = Instant::now() + PAUSE;
@@ -274,6 +265,31 @@ impl Shared {
         }
     }
 
+    /// By what the files say, or else by what they said.
+    fn start_again(&self, before: &Stopped, control: &mpsc::Sender<Control>) -> Option<Engine> {
+        let seen = Seen::now(&before.files);
+        let (source, host, abort) = (&self.source, &self.host, &self.abort);
+        let waiting = || before.waiting.clone();
+        let error = match Engine::start(source, host, control.clone(), waiting(), abort) {
+            Ok(engine) => return Some(engine),
+            Err(error) => error,
+        };
+        let why = error.to_string();
+        error.report();
+        let failed = Failed { seen, why };
+        let loaded = loaded::as_before(before.loaded.clone()?, source);
+        let resumed = Engine::resume(
+            loaded,
+            failed,
+            source,
+            host,
+            control.clone(),
+            waiting(),
+            abort,
+        );
+        resumed.map_err(StartError::report).ok()
+    }
+
     fn running(&self) -> Option<Arc<Engine>> {
         self.engine
             .read()
@@ -281,15 +297,15 @@ impl Shared {
             .clone()
     }
 
-    /// Stops what runs; gives the events that found no way out.
-    fn stop(&self, drain: Duration) -> Vec<Leftover> {
+    /// Stops what runs; gives what another start needs.
+    fn stop(&self, drain: Duration) -> Stopped {
         let engine = self
             .engine
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(engine) = engine else {
-            return Vec::new();
+            return Stopped::default();
         };
         let ignored = self.ignored.swap(0, Ordering::Relaxed);
         engine.stop(drain, ignored)
