@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -520,6 +521,52 @@ fn other_terms_of_encryption_hold_for_everybody() {
     // Another key.
     let key = fs::read_to_string(bench.path("key")).unwrap();
     fs::write(bench.path("key"), key.replace('0', "1")).unwrap();
+    assert_eq!(client.frame(), None, "the session with the old key ends");
+    bench.wait_for_times("configuration changed: encryption", 2);
+    bench.driver().close();
+}
+
+#[test]
+fn a_key_that_is_being_written_ends_nothing() {
+    let bench = Bench::start(PLAIN);
+    let key = key_file(bench.place.path());
+    let mode = |mode| fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let (one, two) = (free_port(), free_port());
+    let members = |port: u16| {
+        format!(
+            "\"interface\": \"tcp://127.0.0.1:{port}\", \"encryption\": \"aes256\", \
+             \"key-file\": \"PLACE/key\""
+        )
+    };
+    bench.edit(&members(one));
+    bench.wait_for("others can read it");
+    // Another mode is enough to be noticed.
+    mode(0o600);
+    bench.wait_for("configuration changed: encryption");
+    let address = SocketAddr::from(([127, 0, 0, 1], one));
+    bench.wait_for_times(&format!("listening on {address}"), 2);
+    let mut clear = Client::log_in(address);
+    let mut client = Binary::log_in(address, Strength::Aes256);
+    // Half of it, none, and one that others can read; something else changes as ever.
+    let whole = fs::read_to_string(&key).unwrap();
+    fs::write(&key, &whole[..10]).unwrap();
+    bench.wait_for("hexadecimal digits");
+    fs::remove_file(&key).unwrap();
+    bench.wait_for("it cannot be read");
+    let mut gone = log_in(address, "user", "secret").unwrap();
+    bench.replace("users.json", &without(&bench, "user"));
+    wait_until("the user who is gone is cut off", || gone.line().is_none());
+    clear.must("noop");
+    assert_eq!(client.ask(0, b""), (0, 0, Vec::new()));
+    drop(Binary::log_in(address, Strength::Aes256));
+    // The old one again is no change, and a new one is.
+    key_file(bench.place.path());
+    bench.edit(&members(two));
+    bench.wait_for(&format!("listening on 127.0.0.1:{two}"));
+    let address = SocketAddr::from(([127, 0, 0, 1], two));
+    let mut client = Binary::log_in(address, Strength::Aes256);
+    fs::write(&key, whole.replace('0', "1")).unwrap();
     assert_eq!(client.frame(), None, "the session with the old key ends");
     bench.wait_for_times("configuration changed: encryption", 2);
     bench.driver().close();

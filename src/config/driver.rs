@@ -74,6 +74,7 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         tls: None,
         cipher: None,
         key_file: None,
+        key_trouble: None,
         encrypted_only: false,
         remotes: remotes(o.take("remotes"), report),
         limits: limits(o, report),
@@ -110,6 +111,7 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
         tls,
         cipher: encryption.cipher,
         key_file: encryption.key_file,
+        key_trouble: encryption.key_trouble,
         encrypted_only: encryption.required,
         ..config
     })

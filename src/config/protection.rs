@@ -17,6 +17,8 @@ pub(super) struct Encryption {
     pub(super) cipher: Option<Cipher>,
     /// Its file, usable or not.
     pub(super) key_file: Option<PathBuf>,
+    /// Why it is not.
+    pub(super) key_trouble: Option<String>,
     /// In clear text nobody logs in.
     pub(super) required: bool,
 }
@@ -30,6 +32,7 @@ pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Repo
     let file = text_if_set(object.take("key-file"), report);
     let mut cipher = None;
     let mut why_not = None;
+    let mut key_trouble = None;
     if let Some((node, name)) = text_if_set(object.take("encryption"), report)
         && !name.eq_ignore_ascii_case("none")
     {
@@ -46,6 +49,7 @@ pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Repo
                 Ok(made) => cipher = Some(made),
                 Err(error) => {
                     let why = format!("{path} is not usable: {}; {MAKE}", with_causes(&error));
+                    key_trouble = Some(why.clone());
                     why_not = Some((at.clone(), why));
                 }
             },
@@ -71,6 +75,7 @@ pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Repo
     Encryption {
         cipher,
         key_file: file.map(|(_, path)| PathBuf::from(path)),
+        key_trouble,
         required,
     }
 }

@@ -36,6 +36,7 @@ impl Engine {
         let old = &owned.loaded;
         let start = needs_a_start(old, &new).is_some();
         let mut held = Vec::new();
+        held.extend(new.keep_key(old));
         let about = About::new(self.guid, self.layout, &new);
         let all = start || about != About::new(self.guid, self.layout, old);
         if let Err(error) = owned.bridges.check(&new.plan, &about, all, &self.hub) {

@@ -116,6 +116,16 @@ impl Loaded {
         self.config.encrypted_only = old.config.encrypted_only;
     }
 
+    /// The key as before, where there was one, and the one that is asked for is not usable: somebody
+    /// is writing it. Gives what is wrong with it.
+    pub(super) fn keep_key(&mut self, old: &Self) -> Option<String> {
+        old.config.cipher.as_ref()?;
+        let trouble = self.config.key_trouble.take()?;
+        self.config.cipher = old.config.cipher.clone();
+        self.warnings.retain(|warning| !warning.contains(&trouble));
+        Some(trouble)
+    }
+
     /// What cannot be changed without a start, as before.
     pub(super) fn keep_what_takes_a_start(&mut self, old: &Self) {
         let new = std::mem::replace(&mut self.config.logging, old.config.logging.clone());
