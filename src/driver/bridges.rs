@@ -324,7 +324,7 @@ fn say_lost(leftover: &Leftover) {
         tracing::error!("{lost} events have no way out: there is no broker {place} any more");
     }
     if *on_disk > 0 {
-        let folder = folder.as_deref().unwrap_or(Path::new("")).display();
+        let folder = folder.as_deref().unwrap_or_else(|| Path::new("")).display();
         tracing::error!("{on_disk} events stay in {folder}: there is no broker {place} any more");
     }
 }

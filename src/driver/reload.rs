@@ -97,7 +97,6 @@ impl Engine {
         owned
             .logger
             .set_levels(&new.config.logging, new.config.debug);
-        say_changes(&old.config, &new.config);
         people::say_changes(&old.users, &new.users);
         // Before anything that takes its time: who is gone is gone at once.
         people::change(&self.context, &new, capabilities(owned));
@@ -132,6 +131,7 @@ impl Engine {
         if capabilities(owned) != before {
             people::change(&self.context, &new, capabilities(owned));
         }
+        say_changes(&owned.loaded.config, &new.config);
         owned.loaded = new;
         if held.is_empty() && self.is_complete(&owned.loaded.config, owned) {
             Outcome::Done
