@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::bridges::About;
 use super::engine::{Engine, Owned};
 use super::loaded::Loaded;
@@ -27,12 +25,7 @@ pub(super) struct Checked {
 
 impl Engine {
     /// Looks at what is another, and at everything where it takes a start.
-    pub(super) fn check(
-        &self,
-        mut new: Loaded,
-        owned: &Owned,
-        abort: &CancellationToken,
-    ) -> Checked {
+    pub(super) fn check(&self, mut new: Loaded, owned: &Owned) -> Checked {
         let old = &owned.loaded;
         let start = needs_a_start(old, &new).is_some();
         let mut held = Vec::new();
@@ -61,12 +54,8 @@ impl Engine {
             if let Err(error) = Logger::check(&new.config.logging) {
                 held.push(with_causes(&error));
             }
-            held.extend(owned.runtime.block_on(async {
-                tokio::select! {
-                    taken = owned.interfaces.taken(&new.config.interfaces) => taken,
-                    () = abort.cancelled() => Vec::new(),
-                }
-            }));
+            let taken = owned.interfaces.taken(&new.config.interfaces);
+            held.extend(owned.runtime.block_on(taken));
             if !held.is_empty() {
                 new.keep_what_takes_a_start(old);
             }

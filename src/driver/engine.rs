@@ -35,6 +35,7 @@ use crate::log::{LogError, Logger};
 use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::BindError;
 use crate::net::tls::TlsError;
+use crate::net::tls::server::Acceptor;
 use crate::wire::binary::Strength;
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
@@ -72,10 +73,13 @@ pub(super) struct Owned {
     pub(super) trouble: String,
 }
 
-/// A start that failed: by which files, and why.
+/// A start that failed.
 pub(super) struct Failed {
+    /// By which files.
     pub(super) seen: Seen,
     pub(super) why: String,
+    /// What did the handshakes before, whatever has become of its files.
+    pub(super) tls: Option<Arc<Acceptor>>,
 }
 
 /// What is left of an engine.
@@ -83,6 +87,8 @@ pub(super) struct Failed {
 pub(super) struct Stopped {
     /// What it ran by.
     pub(super) loaded: Option<Loaded>,
+    /// What did the handshakes.
+    pub(super) tls: Option<Arc<Acceptor>>,
     /// The files that it watched.
     pub(super) files: Vec<PathBuf>,
     /// Events that found no way out.
@@ -205,8 +211,12 @@ impl Engine {
                 );
             }
             let parts = runtime.block_on(async {
+                let tls = match &failed {
+                    Some(failed) => failed.tls.clone(),
+                    None => interfaces::acceptor(loaded.config.tls.as_ref())?,
+                };
                 let bound = bind_all(&loaded.config.interfaces, any, abort).await?;
-                start_parts(source, host, &control, &loaded, bound, waiting).await
+                start_parts(source, host, &control, &loaded, (bound, tls), waiting).await
             });
             match parts {
                 Ok(parts) => Ok((runtime, parts)),
@@ -301,6 +311,7 @@ impl Engine {
             logger,
             loaded,
             bridges,
+            interfaces,
             stranded: mut waiting,
             ..
         } = owned;
@@ -314,6 +325,7 @@ impl Engine {
         drop(logger);
         Stopped {
             loaded: Some(loaded),
+            tls: interfaces.tls(),
             files: self.files.borrow().clone(),
             waiting,
         }
@@ -405,7 +417,7 @@ async fn start_parts(
     host: &Arc<HostPort>,
     control: &mpsc::Sender<Control>,
     loaded: &Loaded,
-    bound: Vec<Bound>,
+    (bound, tls): (Vec<Bound>, Option<Arc<Acceptor>>),
     waiting: Vec<Leftover>,
 ) -> Result<Started, Cause> {
     let config = &loaded.config;
@@ -416,8 +428,7 @@ async fn start_parts(
     };
     let guid = settle_guid(source.guid);
     let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
-    let tls = config.tls.as_ref();
-    let mut interfaces = Interfaces::new(tls, serving.clone(), sessions.clone())?;
+    let mut interfaces = Interfaces::new(tls, serving.clone(), sessions.clone());
     let hub = Hub::new(guid, routing(config));
     if loaded.plan.publish.host {
         connect(host, &hub, loaded, layout);

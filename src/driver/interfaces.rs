@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::model::{Interface, TlsServer};
+use crate::config::model::{Interface, InterfaceHost, TlsServer};
 use crate::error::with_causes;
 use crate::link::{self, Context};
 use crate::net::listener::{self, BindError};
@@ -77,20 +77,17 @@ impl Bound {
 
 impl Interfaces {
     /// None yet. All end with `stop`, and their tasks are among `tasks`.
-    ///
-    /// # Errors
-    /// [`TlsError`] where TLS cannot be set up.
     pub(super) fn new(
-        tls: Option<&TlsServer>,
+        tls: Option<Arc<Acceptor>>,
         stop: CancellationToken,
         tasks: TaskTracker,
-    ) -> Result<Self, TlsError> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             open: Vec::new(),
-            tls: acceptor(tls)?,
+            tls,
             stop,
             tasks,
-        })
+        }
     }
 
     /// Serves clients there.
@@ -145,8 +142,8 @@ impl Interfaces {
         if same { Ok(self.tls()) } else { acceptor(tls) }
     }
 
-    /// Which of those that are not open cannot be opened. Of one whose port is open here
-    /// nothing can be said.
+    /// Which of those that are not open cannot be opened. Of one whose port is open here nothing
+    /// can be said, and a name takes its time to be looked up.
     pub(super) async fn taken(&self, wanted: &[Interface]) -> Vec<String> {
         let mut taken = Vec::new();
         for interface in wanted {
@@ -154,7 +151,9 @@ impl Interfaces {
                 open.interface == *interface
                     || open.addresses.iter().any(|at| at.port() == interface.port)
             };
-            if !self.open.iter().any(ours)
+            let named = matches!(interface.host, InterfaceHost::Name(_));
+            if !named
+                && !self.open.iter().any(ours)
                 && let Err(error) = bind(interface).await
             {
                 taken.push(with_causes(&error));
@@ -212,7 +211,7 @@ impl Interfaces {
 ///
 /// # Errors
 /// [`TlsError`].
-fn acceptor(tls: Option<&TlsServer>) -> Result<Option<Arc<Acceptor>>, TlsError> {
+pub(super) fn acceptor(tls: Option<&TlsServer>) -> Result<Option<Arc<Acceptor>>, TlsError> {
     let made = tls.cloned().map(Acceptor::new).transpose()?;
     Ok(made.map(Arc::new))
 }

@@ -276,7 +276,11 @@ impl Shared {
         };
         let why = error.to_string();
         error.report();
-        let failed = Failed { seen, why };
+        let failed = Failed {
+            seen,
+            why,
+            tls: before.tls.clone(),
+        };
         let loaded = loaded::as_before(before.loaded.clone()?, source);
         let resumed = Engine::resume(
             loaded,

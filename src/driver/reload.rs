@@ -80,7 +80,7 @@ impl Engine {
             mut new,
             tls,
             mut held,
-        } = self.check(new, owned, abort);
+        } = self.check(new, owned);
         if !held.is_empty() && same(&owned.loaded, &new) && self.is_complete(&new.config, owned) {
             say_held(owned, &held);
             return Outcome::Again;
