@@ -98,6 +98,24 @@ impl About {
     }
 }
 
+/// True where events of one broker wait that is gone, and one has come that nothing waits for: it
+/// is the same one, under another address.
+fn one_has_moved(made: &[Made], waiting: &[Leftover]) -> bool {
+    let mut come = made.iter().filter(|made| made.running.publishes);
+    let (Some(come), None, [gone]) = (come.next(), come.next(), waiting) else {
+        return false;
+    };
+    let moved = gone.place != come.running.bridge.place();
+    if moved {
+        tracing::info!(
+            "what waits for the broker {} goes to {}",
+            gone.place,
+            come.running.bridge.place()
+        );
+    }
+    moved
+}
+
 impl Bridges {
     /// Starts a bridge for each broker of the plan, and gives each what waited for its broker.
     pub(super) async fn start(
@@ -138,9 +156,10 @@ impl Bridges {
 
     /// Lets those that were made work, and gives each what waited for its broker.
     async fn run(&mut self, made: Vec<Made>, plan: &Plan, mut waiting: Vec<Leftover>) {
+        let moved = one_has_moved(&made, &waiting);
         for Made { running, task } in made {
             let its = |leftover: &mut Leftover| {
-                leftover.place == running.bridge.place() && running.publishes
+                (leftover.place == running.bridge.place() || moved) && running.publishes
             };
             for leftover in waiting.extract_if(.., its) {
                 running.bridge.put_back(&leftover.events);

@@ -11,6 +11,7 @@ pub(crate) mod client;
 pub(crate) mod dialogue;
 pub(crate) mod host;
 pub(crate) mod mosquitto;
+pub(crate) mod reload;
 pub(crate) mod scripted;
 pub(crate) mod secure;
 pub(crate) mod tools;
