@@ -4,11 +4,12 @@
 //! order of keys, their spelling, blanks and unknown members stay. The file is replaced in one
 //! step, by one with the same mode and owner.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
@@ -35,6 +36,11 @@ pub enum EditError {
     /// There is such a user already.
     #[error("there is a user {0:?} already")]
     Known(String),
+    /// Somebody else holds its folder's lock.
+    #[error(
+        "somebody else is changing the file, or holds the lock of its folder: nothing was written"
+    )]
+    Busy,
     /// Somebody else has changed it since it was read.
     #[error("the file has changed meanwhile: nothing was written")]
     Changed,
@@ -189,11 +195,13 @@ impl UsersFile {
         Ok(())
     }
 
-    /// Puts the file in place, with the mode and the owner that it had.
+    /// Puts the file in place, with the mode and the owner that it had. Waits so long for others
+    /// who do the same.
     ///
     /// # Errors
-    /// [`EditError::Changed`], or where it cannot be written; then the old one is there, whole.
-    pub fn save(self) -> Result<(), EditError> {
+    /// [`EditError::Changed`] and [`EditError::Busy`], or where it cannot be written; then the old
+    /// one is there, whole.
+    pub fn save(self, patience: Duration) -> Result<(), EditError> {
         // What is wrong here would keep the driver from starting.
         parse_users(&self.text)?;
         let failed = |error| EditError::Write(self.path.clone(), error);
@@ -207,13 +215,16 @@ impl UsersFile {
             let _ = fs::remove_file(&new);
             return Err(failed(error));
         }
-        // Others who do the same wait here. Some network file systems know no locks.
+        // Others who do the same wait, or are waited for. Some network file systems know no locks.
         let folder = self
             .path
             .parent()
             .filter(|path| !path.as_os_str().is_empty());
         let folder = File::open(folder.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
-        let _ = folder.lock();
+        if !locked(&folder, patience) {
+            let _ = fs::remove_file(&new);
+            return Err(EditError::Busy);
+        }
         if fs::read_to_string(&self.path).ok() != self.before {
             let _ = fs::remove_file(&new);
             return Err(EditError::Changed);
@@ -290,6 +301,19 @@ impl UsersFile {
     }
 }
 
+/// True where nobody else has it locked, or comes to have within the time.
+fn locked(folder: &File, patience: Duration) -> bool {
+    const PAUSE: Duration = Duration::from_millis(50);
+    let end = Instant::now() + patience;
+    while matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) {
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    true
+}
+
 /// Where a new file belongs: a link to what is not there yet stays one.
 fn target(path: &Path) -> PathBuf {
     match fs::read_link(path) {
@@ -332,7 +356,7 @@ mod tests {
         let (_place, path) = file(text);
         let mut users = UsersFile::open(&path).unwrap();
         edit(&mut users);
-        users.save().unwrap();
+        users.save(Duration::ZERO).unwrap();
         fs::read_to_string(path).unwrap()
     }
 
@@ -369,13 +393,26 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_the_lock_holds_nobody_up() {
+        let (place, path) = file(TWO);
+        let folder = File::open(place.path()).unwrap();
+        folder.lock_shared().unwrap();
+        let mut users = UsersFile::open(&path).unwrap();
+        users.set_rights("a", "admin").unwrap();
+        let refused = users.save(Duration::from_millis(120));
+        assert!(matches!(refused, Err(EditError::Busy)), "{refused:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), TWO);
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn a_link_to_nothing_yet_stays_a_link() {
         let place = tempfile::tempdir().unwrap();
         let link = place.path().join("link");
         std::os::unix::fs::symlink("users.json", &link).unwrap();
         let mut users = UsersFile::open_or_new(&link).unwrap();
         users.add("a", &credential(), "user").unwrap();
-        users.save().unwrap();
+        users.save(Duration::ZERO).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(UsersFile::open(&link).unwrap().find("a").is_ok());
     }
@@ -425,13 +462,16 @@ mod tests {
         std::os::unix::fs::symlink(&path, &link).unwrap();
         let mut users = UsersFile::open(&link).unwrap();
         users.remove("a").unwrap();
-        users.save().unwrap();
+        users.save(Duration::ZERO).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         let mut users = UsersFile::open(&path).unwrap();
         users.remove("b").unwrap();
         fs::write(&path, TWO).unwrap();
-        assert!(matches!(users.save(), Err(EditError::Changed)));
+        assert!(matches!(
+            users.save(Duration::ZERO),
+            Err(EditError::Changed)
+        ));
         assert_eq!(fs::read_to_string(&path).unwrap(), TWO);
         assert_eq!(
             fs::read_dir(place.path()).unwrap().count(),
@@ -441,7 +481,7 @@ mod tests {
         let new = place.path().join("new.json");
         let mut users = UsersFile::open_or_new(&new).unwrap();
         users.add("a", &credential(), "user").unwrap();
-        users.save().unwrap();
+        users.save(Duration::ZERO).unwrap();
         assert_eq!(fs::metadata(&new).unwrap().mode() & 0o777, 0o600);
     }
 }

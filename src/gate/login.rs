@@ -278,7 +278,8 @@ fn store_anew(user: &User, password: &str, gate: &Gate) {
             let mut users = UsersFile::open(&file)?;
             // Somebody may have given the user another one meanwhile.
             users.replace_password(&user.name, &user.credential, &credential)?;
-            users.save()
+            // A login does not wait for others: the next one tries again.
+            users.save(Duration::ZERO)
         });
     let name = audit::Name(&user.name);
     match stored {

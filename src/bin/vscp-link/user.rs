@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use vscpl2drv_link::auth::{Credential, Rights};
 use vscpl2drv_link::config;
@@ -12,6 +13,9 @@ use zeroize::Zeroizing;
 use crate::args::{NewPasswordArgs, UserCommand};
 use crate::failure::{Failure, printable};
 use crate::login;
+
+/// How long others who change the file may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes of a user name or a password that the driver takes.
 const MOST: usize = 256;
@@ -124,7 +128,7 @@ fn credential(name: &str, args: &NewPasswordArgs) -> Result<Credential, Failure>
 }
 
 fn save(users: UsersFile, done: &str) -> Result<(), Failure> {
-    users.save().map_err(problem)?;
+    users.save(PATIENCE).map_err(problem)?;
     writeln!(io::stdout().lock(), "{}", printable(done)).map_err(Failure::Output)
 }
 
