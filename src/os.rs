@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -194,7 +195,12 @@ pub fn syslog(priority: Priority, ident: &str, message: &str) {
 /// What the system says.
 pub fn can_append(file: &Path) -> io::Result<()> {
     if file.exists() {
-        return OpenOptions::new().append(true).open(file).map(drop);
+        // A pipe that nobody reads is an error, and no wait.
+        return OpenOptions::new()
+            .append(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(file)
+            .map(drop);
     }
     if file.is_symlink() {
         // Its target would be made somewhere else.
@@ -235,6 +241,15 @@ pub fn can_append(file: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("log");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(can_append(&path).is_err());
+    }
 
     fn blocked(signal: i32) -> bool {
         // SAFETY: the set is made whole by the call.

@@ -337,6 +337,24 @@ fn filters_limits_and_log_levels_are_applied_to_those_who_are_there() {
 }
 
 #[test]
+fn an_interface_goes_on_where_its_new_address_is_taken() {
+    let (one, other) = (free_port(), free_port());
+    let at = |port| format!("\"interface\": \"tcp://127.0.0.1:{port}\"");
+    let bench = Bench::start(&at(one));
+    let mut client = Client::log_in(bench.addresses()[0]);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", other)).unwrap();
+    bench.edit(&at(other));
+    bench.wait_for("cannot be used, stays as it was");
+    client.must("noop");
+    assert_eq!(bench.addresses(), [([127, 0, 0, 1], one).into()]);
+    drop(taken);
+    wait_until("it is there", || {
+        bench.addresses() == [([127, 0, 0, 1], other).into()]
+    });
+    bench.driver().close();
+}
+
+#[test]
 fn an_interface_is_opened_and_closed_alone() {
     let (one, two, three) = (free_port(), free_port(), free_port());
     let interface = |ports: &[u16]| {

@@ -79,14 +79,23 @@ fn what_waits_for_a_broker_that_moves_goes_along() {
     let mut old = Mosquitto::start();
     old.stop();
     let new = Mosquitto::start();
-    let members = |port| format!("{PLAIN}, \"mqtt\": {}", mqtt(port, "a"));
-    let bench = Bench::start(&members(old.port()));
+    // Another one, which starts anew as well, has nothing waiting.
+    let other = Mosquitto::start();
+    let members = |port, bytes| {
+        format!(
+            "{PLAIN}, \"outbox\": {{\"max-bytes\": {bytes}}}, \"mqtt\": [{}, {{\"host\": \"127.0.0.1\", \
+              \"port\": {}, \"subscribe\": [{{\"topic\": \"b\"}}]}}]",
+            mqtt(port, "a"),
+            other.port()
+        )
+    };
+    let bench = Bench::start(&members(old.port(), 100_000));
     let mut client = Client::log_in(bench.addresses()[0]);
     for n in 1..=5 {
         client.must(&format!("send 0,20,3,,,,-,{n}"));
     }
     let subscriber = Subscriber::start(new.port(), "a", 1);
-    bench.edit(&members(new.port()));
+    bench.edit(&members(new.port(), 200_000));
     for n in 1..=5 {
         let (_, payload) = subscriber.message();
         assert!(payload.ends_with(&format!(",0x{n:02X}")), "{payload}");

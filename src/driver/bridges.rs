@@ -17,7 +17,9 @@ use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
 use crate::error::with_causes;
 use crate::event::Guid;
 use crate::hub::{Downlink, Hub, SharedEvent, Uplink, UplinkStatus};
-use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report};
+use crate::mqtt::{
+    BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report, SpoolError,
+};
 
 /// What runs, in the order of the configuration.
 pub(super) struct Bridges(Vec<Running>);
@@ -102,7 +104,13 @@ impl About {
 /// is the same one, under another address.
 fn one_has_moved(made: &[Made], waiting: &[Leftover]) -> bool {
     let mut come = made.iter().filter(|made| made.running.publishes);
-    let (Some(come), None, [gone]) = (come.next(), come.next(), waiting) else {
+    let mut gone = waiting
+        .iter()
+        .filter(|leftover| !leftover.events.is_empty() || leftover.on_disk > 0);
+    let (Some(come), None) = (come.next(), come.next()) else {
+        return false;
+    };
+    let (Some(gone), None) = (gone.next(), gone.next()) else {
         return false;
     };
     let moved = gone.place != come.running.bridge.place();
@@ -123,10 +131,11 @@ impl Bridges {
         about: &About,
         hub: &Arc<Hub>,
         waiting: Vec<Leftover>,
+        abort: &CancellationToken,
     ) -> Result<Self, MqttError> {
         let mut bridges = Self(Vec::new());
         let made = make_all(&plan.mqtt, about, hub)?;
-        bridges.run(made, plan, waiting).await;
+        bridges.run(made, plan, waiting, abort).await;
         bridges.uplinks().for_each(|uplink| hub.add_uplink(uplink));
         let on_disk = |running: &Running| running.bridge.folder().is_some();
         if about.outbox.path.is_some() && !bridges.0.iter().any(on_disk) {
@@ -155,7 +164,13 @@ impl Bridges {
     }
 
     /// Lets those that were made work, and gives each what waited for its broker.
-    async fn run(&mut self, made: Vec<Made>, plan: &Plan, mut waiting: Vec<Leftover>) {
+    async fn run(
+        &mut self,
+        made: Vec<Made>,
+        plan: &Plan,
+        mut waiting: Vec<Leftover>,
+        abort: &CancellationToken,
+    ) {
         let moved = one_has_moved(&made, &waiting);
         for Made { running, task } in made {
             let its = |leftover: &mut Leftover| {
@@ -163,7 +178,7 @@ impl Bridges {
             };
             for leftover in waiting.extract_if(.., its) {
                 running.bridge.put_back(&leftover.events);
-                hand_over(&leftover, &running.bridge).await;
+                hand_over(&leftover, &running.bridge, abort).await;
             }
             self.0.push(Running {
                 task: Some(tokio::spawn(task)),
@@ -187,6 +202,7 @@ impl Bridges {
         all: bool,
         hub: &Arc<Hub>,
         host: Option<Arc<dyn Uplink>>,
+        abort: &CancellationToken,
     ) -> Result<(), ChangeError> {
         const DRAIN: Duration = Duration::from_millis(200);
         let stays = |running: &Running| !all && plan.mqtt.contains(&running.config);
@@ -227,7 +243,7 @@ impl Bridges {
             // Until all starts anew there is no room.
             Err(error) => return Err(ChangeError::Stranded(error, waiting)),
         }
-        self.run(made, plan, waiting).await;
+        self.run(made, plan, waiting, abort).await;
         let mut uplinks: Vec<Arc<dyn Uplink>> = host.into_iter().collect();
         uplinks.extend(self.uplinks());
         hub.set_uplinks(uplinks);
@@ -311,7 +327,7 @@ impl Uplink for Meanwhile {
 }
 
 /// What waits in another folder than the bridge's own.
-async fn hand_over(leftover: &Leftover, bridge: &MqttBridge) {
+async fn hand_over(leftover: &Leftover, bridge: &MqttBridge, abort: &CancellationToken) {
     let Some(folder) = leftover.folder.as_deref().filter(|_| leftover.on_disk > 0) else {
         return;
     };
@@ -319,7 +335,11 @@ async fn hand_over(leftover: &Leftover, bridge: &MqttBridge) {
         return;
     }
     let (uplink, waiting) = (bridge.place(), leftover.on_disk);
-    let taken = bridge.take_over(folder).await;
+    let taken = tokio::select! {
+        taken = bridge.take_over(folder) => taken,
+        // A disk that takes its time does not hold up the end.
+        () = abort.cancelled() => Err(SpoolError::Unwritten),
+    };
     let folder = folder.display();
     match taken {
         Ok(events) => tracing::info!(uplink, events, "what waited in {folder} goes along"),

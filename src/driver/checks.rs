@@ -37,7 +37,7 @@ impl Engine {
             new.keep_brokers(old);
         }
         let same = old.config.tls == new.config.tls && !start;
-        let tls = match owned.interfaces.acceptor(new.config.tls.as_ref(), same) {
+        let mut tls = match owned.interfaces.acceptor(new.config.tls.as_ref(), same) {
             Ok(tls) => tls,
             Err(error) => {
                 held.push(with_causes(&error));
@@ -45,6 +45,13 @@ impl Engine {
                 owned.interfaces.tls()
             }
         };
+        let taken = owned.interfaces.taken(&new.config.interfaces);
+        let taken = owned.runtime.block_on(taken);
+        if !taken.is_empty() {
+            held.extend(taken);
+            new.keep_interfaces(old);
+            tls = owned.interfaces.tls();
+        }
         if start {
             let as_failed = owned
                 .failed
@@ -54,8 +61,6 @@ impl Engine {
             if let Err(error) = Logger::check(&new.config.logging) {
                 held.push(with_causes(&error));
             }
-            let taken = owned.interfaces.taken(&new.config.interfaces);
-            held.extend(owned.runtime.block_on(taken));
             if !held.is_empty() {
                 new.keep_what_takes_a_start(old);
             }

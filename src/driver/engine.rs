@@ -216,7 +216,16 @@ impl Engine {
                     None => interfaces::acceptor(loaded.config.tls.as_ref())?,
                 };
                 let bound = bind_all(&loaded.config.interfaces, any, abort).await?;
-                start_parts(source, host, &control, &loaded, (bound, tls), waiting).await
+                start_parts(
+                    source,
+                    host,
+                    &control,
+                    &loaded,
+                    (bound, tls),
+                    waiting,
+                    abort,
+                )
+                .await
             });
             match parts {
                 Ok(parts) => Ok((runtime, parts)),
@@ -419,6 +428,7 @@ async fn start_parts(
     loaded: &Loaded,
     (bound, tls): (Vec<Bound>, Option<Arc<Acceptor>>),
     waiting: Vec<Leftover>,
+    abort: &CancellationToken,
 ) -> Result<Started, Cause> {
     let config = &loaded.config;
     let layout = match config.abi {
@@ -441,7 +451,7 @@ async fn start_parts(
     let context = Context::new(gate, control.clone(), settings);
     // Last of all that can fail: whoever tries again has the events still.
     let about = About::new(guid, layout, loaded);
-    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting).await?;
+    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting, abort).await?;
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &context);

@@ -112,7 +112,7 @@ impl Engine {
             .then(|| Arc::clone(host) as Arc<dyn Uplink>);
         let bridges = owned
             .bridges
-            .change(&new.plan, &about, all, &self.hub, host);
+            .change(&new.plan, &about, all, &self.hub, host, abort);
         match owned.runtime.block_on(bridges) {
             Ok(()) => {}
             Err(ChangeError::Refused(error)) => {

@@ -86,6 +86,8 @@ fn open(path: &Path) -> io::Result<File> {
         use std::os::unix::fs::OpenOptionsExt;
         // A daemon may have cleared its umask; logs are not for everybody.
         options.mode(0o640);
+        // A pipe that nobody reads is an error, and no wait.
+        options.custom_flags(libc::O_NONBLOCK);
     }
     options.open(path)
 }

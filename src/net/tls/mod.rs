@@ -206,8 +206,11 @@ fn private_key(
     };
     let given = pass_phrase.ok_or_else(|| encrypted("pwkeyfile is not set"))?;
     // A path of a file with the pass phrase, or the pass phrase itself.
-    let phrase = match fs::read_to_string(given.as_str()) {
-        Ok(held) => Zeroizing::new(held.lines().next().unwrap_or_default().to_owned()),
+    let phrase = match bytes(Path::new(given.as_str())) {
+        Ok(held) => {
+            let held = std::str::from_utf8(&held).unwrap_or_default();
+            Zeroizing::new(held.lines().next().unwrap_or_default().to_owned())
+        }
         Err(_) => given.clone(),
     };
     let (_, der) =
