@@ -418,6 +418,31 @@ fn other_terms_of_encryption_hold_for_everybody() {
 }
 
 #[test]
+fn a_key_that_is_required_and_comes_later_is_noticed_and_holds_up_no_user() {
+    let bench = Bench::start(PLAIN);
+    let key = bench.path("key");
+    let required = format!(
+        "{PLAIN}, \"encryption\": \"aes256\", \"key-file\": {key:?}, \"require-encryption\": true"
+    );
+    bench.edit(&required);
+    bench.wait_for("cannot be used, stays as it was");
+    let address = bench.addresses()[0];
+    assert!(log_in(address, "admin", "secret").is_some(), "as before");
+    key_file(bench.place.path());
+    bench.wait_for("configuration changed: encryption");
+    wait_until("clear text is over", || {
+        let mut client = Client::connect(bench.addresses()[0]);
+        client.ask("user admin")[0].contains("encrypted connection")
+    });
+    // A key that goes away later keeps nobody here.
+    let mut admin = Binary::log_in(bench.addresses()[0], Strength::Aes256);
+    fs::remove_file(&key).unwrap();
+    fs::write(bench.path("users.json"), without(&bench, "admin")).unwrap();
+    assert_eq!(admin.frame(), None, "the session ends");
+    bench.driver().close();
+}
+
+#[test]
 fn a_key_that_is_being_written_ends_nothing() {
     let bench = Bench::start(PLAIN);
     let key = key_file(bench.place.path());

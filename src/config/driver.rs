@@ -53,8 +53,9 @@ pub(super) fn text_if_set<'a>(
 
 const QUEUE: std::ops::RangeInclusive<u64> = 1..=10_000_000;
 
-/// Reads a driver file. What is wrong is reported; with an error the values mean nothing.
-pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig> {
+/// Reads a driver file. What is wrong is reported; with an error the values mean nothing. With
+/// `patient` a key file may be one that is not usable yet.
+pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Option<DriverConfig> {
     let mut object = Object::new(root, report)?;
     let place = report.file_name();
     let o = &mut object;
@@ -94,7 +95,7 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<DriverConfig>
     };
     let (filter_in, filter_out) = filters(o.take("filter"), report);
     let plain = config.interfaces.iter().any(|interface| !interface.secure);
-    let encryption = protection::encryption(o, plain, report);
+    let encryption = protection::encryption(o, plain, patient, report);
     let secure = config.interfaces.iter().any(|interface| interface.secure);
     let tls = protection::tls(o, interface.filter(|_| secure), report);
     o.pass_over(&[

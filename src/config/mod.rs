@@ -80,12 +80,29 @@ impl fmt::Display for ConfigError {
 /// # Errors
 /// [`ConfigError`] has everything that keeps the driver from starting.
 pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
+    load(config, false)
+}
+
+/// The same for a driver that runs: where a key that is required is not usable
+/// [`key_trouble`](DriverConfig::key_trouble) says so, and it is no error.
+///
+/// # Errors
+/// [`ConfigError`].
+pub fn reload_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
+    load(config, true)
+}
+
+fn load(config: &str, patient: bool) -> Result<(DriverConfig, Vec<String>), ConfigError> {
     if config.trim_start().starts_with('{') {
-        return parse_driver(config);
+        return driver_of(Some(config), patient, inline());
     }
     let mut report = Report::new(Path::new(config));
     let source = read_file(Path::new(config), &mut report);
-    driver_of(source.as_deref(), report)
+    driver_of(source.as_deref(), patient, report)
+}
+
+fn inline() -> Report {
+    Report::new(Path::new("(configuration)"))
 }
 
 /// Reads the text of a driver file, whatever it begins with. Looks at no file, unlike
@@ -94,16 +111,17 @@ pub fn load_driver(config: &str) -> Result<(DriverConfig, Vec<String>), ConfigEr
 /// # Errors
 /// [`ConfigError`], as [`load_driver`].
 pub fn parse_driver(source: &str) -> Result<(DriverConfig, Vec<String>), ConfigError> {
-    driver_of(Some(source), Report::new(Path::new("(configuration)")))
+    driver_of(Some(source), false, inline())
 }
 
 fn driver_of(
     source: Option<&str>,
+    patient: bool,
     mut report: Report,
 ) -> Result<(DriverConfig, Vec<String>), ConfigError> {
     let value = source
         .and_then(|source| Node::root(source, &mut report))
-        .and_then(|root| driver::read(&root, &mut report));
+        .and_then(|root| driver::read(&root, patient, &mut report));
     match value {
         Some(value) if !report.has_errors() => Ok((value, report.warnings())),
         value => {
@@ -243,7 +261,7 @@ fn check(path: &Path, follow: bool) -> Report {
         }
     } else if has("users") && !has("interface") {
         users::read(&root, &mut report);
-    } else if let Some(config) = driver::read(&root, &mut report)
+    } else if let Some(config) = driver::read(&root, false, &mut report)
         && let Some(users) = config.path_users
     {
         let mut of_users = Report::new(&users);

@@ -27,8 +27,14 @@ pub(super) struct Encryption {
 const MAKE: &str = "make one with: (umask 077; openssl rand -hex 32 > FILE)";
 
 /// `encryption`, `key-file` and `require-encryption`. `plain` is true where an interface is
-/// without TLS.
-pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Report) -> Encryption {
+/// without TLS. With `patient` a key file that is not usable is no error: somebody may be writing
+/// it, and there is one that counts.
+pub(super) fn encryption(
+    object: &mut Object<'_>,
+    plain: bool,
+    patient: bool,
+    report: &mut Report,
+) -> Encryption {
     let file = text_if_set(object.take("key-file"), report);
     let mut cipher = None;
     let mut why_not = None;
@@ -64,7 +70,7 @@ pub(super) fn encryption(object: &mut Object<'_>, plain: bool, report: &mut Repo
         && node.truth(report) == Some(true)
     {
         required = true;
-        if plain && cipher.is_none() {
+        if plain && cipher.is_none() && !(patient && key_trouble.is_some()) {
             report.error(
                 &node,
                 "this needs a usable key-file and encryption: aes256, or TLS (stcp://) on all \

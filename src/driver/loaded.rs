@@ -48,7 +48,20 @@ pub(super) fn check(source: &Source) -> bool {
 
 /// Reads everything.
 pub(super) fn load(source: &Source) -> Result<Loaded, Box<Unloaded>> {
-    let loaded = config::load_driver(&source.config).map_err(|error| {
+    rest(config::load_driver(&source.config), source)
+}
+
+/// Reads everything for a driver that runs: a key that is not usable is for
+/// [`keep_key`](Loaded::keep_key) to look at.
+pub(super) fn load_again(source: &Source) -> Result<Loaded, Box<Unloaded>> {
+    rest(config::reload_driver(&source.config), source)
+}
+
+fn rest(
+    loaded: Result<(DriverConfig, Vec<String>), ConfigError>,
+    source: &Source,
+) -> Result<Loaded, Box<Unloaded>> {
+    let loaded = loaded.map_err(|error| {
         Box::new(Unloaded {
             cause: error.into(),
             config: None,
@@ -117,11 +130,19 @@ impl Loaded {
     }
 
     /// The key as before, where there was one, and the one that is asked for is not usable: somebody
-    /// is writing it. Gives what is wrong with it.
+    /// is writing it. Where there was none, and one is required, all that is about addresses stays
+    /// as before. Gives what is wrong with the key.
     pub(super) fn keep_key(&mut self, old: &Self) -> Option<String> {
-        old.config.cipher.as_ref()?;
+        let required = self.config.encrypted_only;
+        if old.config.cipher.is_none() && !required {
+            return None;
+        }
         let trouble = self.config.key_trouble.take()?;
-        self.config.cipher = old.config.cipher.clone();
+        if old.config.cipher.is_some() {
+            self.config.cipher = old.config.cipher.clone();
+        } else {
+            self.keep_interfaces(old);
+        }
         self.warnings.retain(|warning| !warning.contains(&trouble));
         Some(trouble)
     }

@@ -11,7 +11,7 @@ use super::checks::{Checked, needs_a_start};
 use super::engine::{Engine, Owned, connect, routing};
 use super::host::HostPort;
 use super::interfaces;
-use super::loaded::{Loaded, Unloaded, files, load};
+use super::loaded::{Loaded, Unloaded, files, load_again};
 use super::{people, watch};
 use crate::config::model::{DriverConfig, Interface};
 use crate::config::{self, Severity};
@@ -45,7 +45,7 @@ impl Engine {
             let Some(owned) = &mut *owned else {
                 return Outcome::Done;
             };
-            let loaded = load(source);
+            let loaded = load_again(source);
             watch::set(&self.files, files_of(&loaded, &owned.loaded, source));
             let loaded = loaded
                 .map_err(|unloaded| with_causes(&unloaded.cause))
@@ -56,9 +56,14 @@ impl Engine {
             match loaded {
                 Ok(loaded) => self.apply(loaded, host, owned, abort),
                 Err(errors) => {
-                    tracing::error!("a file has changed and has errors; all stays as it was:");
-                    errors.lines().for_each(|line| tracing::error!("{line}"));
-                    Outcome::Done
+                    // It may pass by itself: a descriptor was missing, or a file that is named in
+                    // one that cannot be read is still to come.
+                    if owned.trouble != errors {
+                        tracing::error!("a file has changed and has errors; all stays as it was:");
+                        errors.lines().for_each(|line| tracing::error!("{line}"));
+                        owned.trouble = errors;
+                    }
+                    Outcome::Again
                 }
             }
         })
