@@ -215,13 +215,14 @@ impl UsersFile {
             let _ = fs::remove_file(&new);
             return Err(failed(error));
         }
-        // Others who do the same wait, or are waited for. Some network file systems know no locks.
+        // Others who do the same wait, or are waited for. Some network file systems know no locks,
+        // and a folder may be one that nobody may read.
         let folder = self
             .path
             .parent()
             .filter(|path| !path.as_os_str().is_empty());
-        let folder = File::open(folder.unwrap_or_else(|| Path::new("."))).map_err(failed)?;
-        if !locked(&folder, patience) {
+        let folder = File::open(folder.unwrap_or_else(|| Path::new("."))).ok();
+        if !folder.iter().all(|folder| locked(folder, patience)) {
             let _ = fs::remove_file(&new);
             return Err(EditError::Busy);
         }
@@ -233,7 +234,9 @@ impl UsersFile {
             let _ = fs::remove_file(&new);
             failed(error)
         })?;
-        let _ = folder.sync_all();
+        if let Some(folder) = folder {
+            let _ = folder.sync_all();
+        }
         Ok(())
     }
 
@@ -390,6 +393,17 @@ mod tests {
             assert_eq!(users.get(name).unwrap().credential, credential(), "{text}");
         }
         assert!(parse_users(&edited(text, |users| users.remove("b").unwrap())).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_nobody_may_read_is_no_hindrance() {
+        let (place, path) = file(TWO);
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o300)).unwrap();
+        let mut users = UsersFile::open(&path).unwrap();
+        users.set_rights("a", "admin").unwrap();
+        users.save(Duration::ZERO).unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
 
     #[test]

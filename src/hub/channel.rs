@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedEvent;
 use super::queue::Queue;
-use crate::auth::{Service, User};
+use crate::auth::{Rights, Service, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
@@ -84,13 +84,15 @@ impl Channel {
     }
 
     /// The user is another from now on, with other rights. What waits and may not be received any
-    /// more is dropped; another filter counts where the client has not set its own.
+    /// more is dropped; another filter counts where the client has not
+    /// set its own, or may not have one any more.
     pub fn set_user(&self, user: Arc<User>) {
         // While it is locked nothing is put into the queue.
         let mut current = self.user.write().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&current, &user) {
             let mut filter = self.filter.write().unwrap_or_else(PoisonError::into_inner);
-            if *filter == current.filter {
+            let own = *filter != current.filter && user.rights.contains(Rights::SETFILTER);
+            if !own {
                 *filter = user.filter;
             }
             drop(filter);

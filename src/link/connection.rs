@@ -255,6 +255,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Next::More => {
                 while self.performer.more(&mut self.session, &mut self.out) {
                     self.flush().await?;
+                    // It may take long, and the client may lose its rights meanwhile.
+                    if !self.performer.refresh(&mut self.session) {
+                        return Err(End::Ended);
+                    }
                 }
             }
             Next::Close => {

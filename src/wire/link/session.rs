@@ -16,7 +16,7 @@ use super::command::{self, COMMANDS, Command, Entry};
 use super::history::History;
 use super::reply::{self, Status};
 use super::request::{Request, Which};
-use crate::auth::{Refusal, User};
+use crate::auth::{Refusal, Rights, User};
 use crate::error::with_causes;
 use crate::event::text::{self, Defaults};
 use crate::event::{Event, Filter, FilterPair, Guid};
@@ -145,8 +145,10 @@ impl Session {
     /// Whoever is logged in has other rights from now on.
     pub fn set_user(&mut self, user: Arc<User>) {
         if let Some(identity) = &mut self.identity {
-            // Another filter counts where the client has not set its own.
-            if self.filter == identity.user.filter {
+            // As the channel has it.
+            let own =
+                self.filter != identity.user.filter && user.rights.contains(Rights::SETFILTER);
+            if !own {
                 self.filter = user.filter;
             }
             identity.user = user;

@@ -142,6 +142,7 @@ impl Session {
         }
         self.names = vec![name.to_owned()];
         let passwords = texts.iter().filter_map(|text| text.get(name.len() + 1..));
+        let passwords = passwords.filter(|text| !text.is_empty());
         self.pass(
             passwords
                 .map(|text| Zeroizing::new(text.to_owned()))

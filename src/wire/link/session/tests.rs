@@ -91,7 +91,7 @@ proptest::proptest! {
 /// Where the CRC ends in zeros, a frame reads the same with a shorter argument.
 #[test]
 fn a_login_in_a_frame_is_among_the_ways_to_read_it() {
-    use crate::wire::binary::{FrameReader, Strength, write_command};
+    use crate::wire::binary::{Frame, FrameReader, Strength, write_command};
 
     let cipher = Cipher::new(Strength::Aes128, &[7; 16]).unwrap();
     let terms = Arc::new(Terms {
@@ -127,4 +127,30 @@ fn a_login_in_a_frame_is_among_the_ways_to_read_it() {
         }
     }
     assert!(several > 0, "the test sees what it is for");
+    // Name and password in one, the password as short as can be.
+    let mut short = 0;
+    for n in 0..3000 {
+        let mut session = Session::new(Arc::clone(&terms), false);
+        let mut out = Vec::new();
+        session.handle(Line::Text(b"BINARY"), 1, &mut out);
+        let mut wire = Vec::new();
+        write_command(2, format!("u{n}:p").as_bytes(), &cipher, &mut wire).unwrap();
+        let mut reader = FrameReader::default();
+        reader.push(&wire);
+        let (frame, _) = reader.next_frame(&cipher, true).unwrap().unwrap();
+        let Frame::Command { argument, .. } = &frame else {
+            panic!("{frame:?}");
+        };
+        if !argument.contains(&b':') {
+            // Both bytes of its CRC are zero, one in 65536: it reads as a name alone.
+            continue;
+        }
+        short += usize::from(argument.ends_with(b":"));
+        let asked = session.handle_frame(frame, 1, &mut out).unwrap();
+        let Some(Request::Login { passwords, .. }) = asked else {
+            panic!("u{n}:p: {asked:?}");
+        };
+        assert!(passwords.iter().any(|text| text.as_str() == "p"));
+    }
+    assert!(short > 0, "the test sees what it is for");
 }
