@@ -48,6 +48,9 @@ const WORDS: &[&[u8]] = &[
     b"&amp;",
     b"<event ",
     b"\"mqtt\":",
+    b"C;",
+    b"E;",
+    b"\"event\":",
     b"\xe2\x80\xa6",
 ];
 
@@ -165,7 +168,7 @@ macro_rules! targets {
 }
 
 targets! {
-    binary_frame binary_session date driver_file event_text filter frame guid json line payload session topic users_file xml
+    binary_frame binary_session date driver_file event_text filter frame guid json line payload session topic users_file ws1 ws2 xml
 }
 
 #[test]

@@ -168,6 +168,11 @@ impl AllowedEvents {
         self.grants.is_empty()
     }
 
+    /// Class and type of each entry, `None` being any, whatever its direction.
+    pub fn codes(&self) -> impl Iterator<Item = (Option<u16>, Option<u16>)> {
+        self.grants.keys().copied()
+    }
+
     fn matching(&self, class: u16, vscp_type: u16) -> impl Iterator<Item = &Grant> {
         [
             (Some(class), Some(vscp_type)),

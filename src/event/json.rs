@@ -226,7 +226,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
                         set(&mut found.guid, guid, &key)?;
                     }
                 }
-                "datetime" | "DateTime" => {
+                "datetime" | "DateTime" | "dateTime" => {
                     let Text(text) = map.next_value().map_err(in_key)?;
                     if !text.is_empty() {
                         let date = time::parse_date(&text).map_err(A::Error::custom);

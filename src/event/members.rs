@@ -32,7 +32,11 @@ impl Members {
             (Some(nanos), _) => EventTime::Unix { nanos },
             (None, Some((seconds, fraction))) => EventTime::Classic {
                 seconds,
-                micros: self.micros.unwrap_or_else(|| fraction.unwrap_or(0) / 1000),
+                // A time stamp of 0 is what clients send that have none.
+                micros: match self.micros {
+                    Some(micros) if micros != 0 => micros,
+                    _ => fraction.unwrap_or(0) / 1000,
+                },
             },
             (None, None) => match self.micros {
                 Some(micros) if micros != 0 => EventTime::Classic {

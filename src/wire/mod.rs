@@ -5,3 +5,4 @@ pub mod line;
 pub mod link;
 pub mod payload;
 pub mod topic;
+pub mod ws;

@@ -9,6 +9,7 @@
 //! | `values` | GUIDs, dates, filters |
 //! | `topics` | topic templates |
 //! | `files` | the driver's file, the users file |
+//! | `ws` | the dialogues of websocket clients |
 
 mod binary;
 mod events;
@@ -17,6 +18,7 @@ mod lines;
 mod session;
 mod topics;
 mod values;
+mod ws;
 
 use vscpl2drv_link::event::text::Defaults;
 use vscpl2drv_link::event::{Event, Guid};
@@ -28,6 +30,7 @@ pub use lines::line;
 pub use session::session;
 pub use topics::topic;
 pub use values::{date, filter, guid};
+pub use ws::{ws1, ws2};
 
 /// A check.
 pub type Check = fn(&[u8]);
@@ -48,6 +51,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("session", session),
     ("topic", topic),
     ("users_file", users_file),
+    ("ws1", ws1),
+    ("ws2", ws2),
     ("xml", xml),
 ];
 

@@ -80,6 +80,8 @@ fn absent_members_and_mixed_names() {
             micros: 500_000
         }
     );
+    let event = get("{\"dateTime\": \"2001-11-02T18:00:01\"}");
+    assert_eq!(event.time.seconds(), 1_004_724_001);
     assert_eq!(
         get("{\"timestamp_ns\": 77}").time,
         EventTime::Unix { nanos: 77 }
@@ -110,6 +112,7 @@ fn what_is_refused() {
         "{\"guid\": \"1:2\"}",
         "{\"guid\": 5}",
         "{\"datetime\": \"yesterday\"}",
+        "{\"dateTime\": \"yesterday\"}",
         "{\"timestamp_ns\": \"0xzz\"}",
         "{\"timestamp_ns\": -5}",
         "{\"class\": 1, \"vscpClass\": 2}",
@@ -146,4 +149,15 @@ proptest! {
         let _ = read(text.as_bytes(), &DEFAULTS);
         let _ = read(format!("{{\"class\": {text}}}").as_bytes(), &DEFAULTS);
     }
+}
+
+#[test]
+fn a_time_stamp_of_nothing_leaves_the_fraction_of_the_date() {
+    let event = |stamp: u32| {
+        let text = format!(
+            "{{\"class\": 1, \"type\": 1, \"datetime\": \"2020-02-20T20:20:20.5Z\", \"timestamp\": {stamp}}}"
+        );
+        read(text.as_bytes(), &DEFAULTS).unwrap().time.micros()
+    };
+    assert_eq!((event(0), event(7)), (500_000, 7));
 }
