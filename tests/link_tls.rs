@@ -135,6 +135,22 @@ fn a_long_answer_arrives_to_its_end() {
 }
 
 #[test]
+fn the_key_may_have_a_file_of_its_own() {
+    let ours = Authority::new("ours");
+    let identity = ours.identity("localhost");
+    let (certificate, key) = (&identity.certificate, &identity.key);
+    let server = Server::start(&format!("\"cert\": {certificate:?}, \"key\": {key:?}"));
+    let (success, text) = openssl(server.address(), &ours.file(), &[], LOGIN);
+    assert!(success, "{text}");
+    server.driver.close();
+    let missing = format!("\"certificate\": {certificate:?}, \"key\": \"/nowhere/key.pem\"");
+    let error = Server::try_start("\"stcp://127.0.0.1:0\"", &missing)
+        .err()
+        .unwrap();
+    assert!(error.contains("tls.key"), "{error}");
+}
+
+#[test]
 fn only_clients_with_the_right_certificate() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let certificate = joined(&ours.identity("localhost"));
@@ -247,6 +263,7 @@ async fn a_handshake_takes_ten_seconds_at_most() {
     let ours = Authority::new("ours");
     let config = TlsServer {
         certificate: joined(&ours.identity("localhost")),
+        key: None,
         chain: None,
         verify_peer: false,
         user_from_certificate: false,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::interface;
 use super::model::{
     AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LogConfig,
     LogFile, LogLevel, LogSink, OutboxConfig, Owner,
@@ -13,6 +14,7 @@ use super::node::Node;
 use super::object::Object;
 use super::protection;
 use super::report::Report;
+use super::websocket::{self, Draft};
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
 use crate::event::{Filter, FilterPair, Guid};
@@ -51,7 +53,8 @@ pub(super) fn text_if_set<'a>(
     Some((node, trimmed))
 }
 
-const QUEUE: std::ops::RangeInclusive<u64> = 1..=10_000_000;
+/// Events that may wait for somebody.
+pub(super) const QUEUE: std::ops::RangeInclusive<u64> = 1..=10_000_000;
 
 /// Reads a driver file. What is wrong is reported; with an error the values mean nothing. With
 /// `patient` a key file may be one that is not usable yet.
@@ -65,12 +68,15 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         ("v2", AbiChoice::V2),
     ];
     let interface = o.take("interface");
+    let (link, web) = interfaces(interface.as_ref(), report);
+    let web = websocket::read(o, interface.as_ref(), web, link.is_empty(), report);
     let forms = [("legacy", TextForm::Legacy), ("ns", TextForm::Nanos)];
     let config = DriverConfig {
         abi: o.word("abi", &abi, AbiChoice::Auto, report),
         debug: o.truth("debug", false, report),
         write: o.truth("write", false, report),
-        interfaces: interfaces(interface.clone(), report),
+        interfaces: link,
+        websocket: None,
         path_users: text_if_set(o.take("path-users"), report).map(|(_, path)| PathBuf::from(path)),
         tls: None,
         cipher: None,
@@ -94,10 +100,13 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
             .unwrap_or_default(),
     };
     let (filter_in, filter_out) = filters(o.take("filter"), report);
-    let plain = config.interfaces.iter().any(|interface| !interface.secure);
-    let encryption = protection::encryption(o, plain, patient, report);
+    let mut encryption = protection::encryption(o, &config.interfaces, patient, report);
     let secure = config.interfaces.iter().any(|interface| interface.secure);
-    let tls = protection::tls(o, interface.filter(|_| secure), report);
+    let secure = interface
+        .filter(|_| secure)
+        .or_else(|| web.as_ref().and_then(Draft::secure));
+    let tls = protection::tls(o, secure, report);
+    let websocket = web.and_then(|web| web.with_key(&mut encryption, report));
     o.pass_over(&[
         "auth-domain",
         "file-log-path",
@@ -105,41 +114,81 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         "file-log-level",
     ]);
     object.finish(report);
-    report.sort();
-    Some(DriverConfig {
+    let config = DriverConfig {
         filter_in,
         filter_out,
         tls,
         cipher: encryption.cipher,
-        key_file: encryption.key_file,
+        key_file: encryption.key_file.map(|(_, path)| PathBuf::from(path)),
         key_trouble: encryption.key_trouble,
         encrypted_only: encryption.required,
+        websocket,
         ..config
-    })
+    };
+    served_secrets(&config, report);
+    report.sort();
+    Some(config)
 }
 
-fn interfaces(node: Option<Node<'_>>, report: &mut Report) -> Vec<Interface> {
-    let mut found = Vec::new();
+/// What lies below `web-root` everybody can read.
+fn served_secrets(config: &DriverConfig, report: &mut Report) {
+    let Some(root) = config
+        .websocket
+        .iter()
+        .find_map(|web| web.web_root.as_ref())
+    else {
+        return;
+    };
+    let tls = config.tls.iter();
+    let tls = tls.flat_map(|tls| tls.key.iter().chain([&tls.certificate]));
+    let log = config.logging.file.iter().map(|file| &file.path);
+    let all = config.key_file.iter().chain(&config.path_users);
+    for file in all.chain(tls).chain(log) {
+        if file.starts_with(root) {
+            let (root, file) = (root.display(), file.display());
+            report.about_file(format!(
+                "web-root {root} holds {file}, which everybody could read: serve another folder"
+            ));
+        }
+    }
+}
+
+/// The texts of `interface`: a list, or commas, or both.
+pub(super) fn addresses(node: &Node<'_>, report: &mut Report) -> Vec<String> {
+    let texts = node.texts(report).unwrap_or_default();
+    let all = texts.iter().flat_map(|text| text.split(','));
+    all.map(str::trim)
+        .filter(|one| !one.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Where the link is served, and where websockets are.
+fn interfaces(node: Option<&Node<'_>>, report: &mut Report) -> (Vec<Interface>, Vec<Interface>) {
+    let (mut link, mut web) = (Vec::new(), Vec::new());
     if let Some(node) = node {
-        for text in node.texts(report).unwrap_or_default() {
-            for one in text.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-                match one.parse() {
-                    Ok(interface) => found.push(interface),
-                    Err(error) => report.refuse(&node, &error),
-                }
+        for one in addresses(node, report) {
+            let (made, list) = if interface::is_websocket(&one) {
+                (Interface::websocket(&one), &mut web)
+            } else {
+                (one.parse(), &mut link)
+            };
+            match made {
+                Ok(interface) => list.push(interface),
+                Err(error) => report.refuse(node, &error),
             }
         }
     }
-    if found.is_empty() {
+    if link.is_empty() && web.is_empty() {
         let text = format!("tcp://localhost:{LINK_PORT}");
-        found.push(Interface {
+        link.push(Interface {
             host: InterfaceHost::Localhost,
             port: LINK_PORT,
             secure: false,
             text,
         });
     }
-    found
+    (link, web)
 }
 
 pub(super) fn remotes(node: Option<Node<'_>>, report: &mut Report) -> Remotes {

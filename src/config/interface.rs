@@ -4,14 +4,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::model::{Interface, InterfaceHost, LINK_PORT};
+use super::model::{Interface, InterfaceHost, LINK_PORT, WEBSOCKET_PORT};
 
 /// Why a text is not an address to listen on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum InterfaceError {
     /// A protocol that is none.
-    #[error("{0:?} is not a protocol of this interface; tcp:// or stcp:// was expected")]
-    Scheme(String),
+    #[error("{0:?} is not a protocol of this interface; {1} was expected")]
+    Scheme(String, &'static str),
     /// A port that is none.
     #[error("{0:?} is not a port from 0 to 65535")]
     Port(String),
@@ -20,19 +20,59 @@ pub enum InterfaceError {
     Host(String),
 }
 
+/// What is spoken at an interface.
+struct Protocol {
+    plain: &'static str,
+    /// The same with TLS.
+    secure: &'static str,
+    /// Where none is written.
+    port: u16,
+    expected: &'static str,
+}
+
+const LINK: Protocol = Protocol {
+    plain: "tcp",
+    secure: "stcp",
+    port: LINK_PORT,
+    expected: "tcp:// or stcp://, or ws:// or wss:// for websockets,",
+};
+
+const WEBSOCKET: Protocol = Protocol {
+    plain: "ws",
+    secure: "wss",
+    port: WEBSOCKET_PORT,
+    expected: "ws:// or wss://",
+};
+
 /// `tcp://host:port`, `host:port`, `host`, `port`, `+port`, `[v6]:port`, `[v6]`; with TLS
 /// `stcp://…`, or an `s` behind the port.
 impl FromStr for Interface {
     type Err = InterfaceError;
 
     fn from_str(text: &str) -> Result<Self, InterfaceError> {
+        Self::read(text, &LINK)
+    }
+}
+
+impl Interface {
+    /// As [`FromStr`], for websockets: `ws://…`, with TLS `wss://…`, and port
+    /// [`WEBSOCKET_PORT`] where none is written.
+    ///
+    /// # Errors
+    /// [`InterfaceError`].
+    pub fn websocket(text: &str) -> Result<Self, InterfaceError> {
+        Self::read(text, &WEBSOCKET)
+    }
+
+    fn read(text: &str, protocol: &Protocol) -> Result<Self, InterfaceError> {
         let text = text.trim();
         let (scheme_secure, rest) = match text.split_once("://") {
             None => (false, text),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => (false, rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("stcp") => (true, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(protocol.plain) => (false, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case(protocol.secure) => (true, rest),
             Some((scheme, _)) => {
-                return Err(InterfaceError::Scheme(crate::event::number::clip(scheme)));
+                let scheme = crate::event::number::clip(scheme);
+                return Err(InterfaceError::Scheme(scheme, protocol.expected));
             }
         };
         let made = |host, (port, suffix)| Self {
@@ -51,7 +91,7 @@ impl FromStr for Interface {
             let address = address.parse().map_err(|_| bad())?;
             let port = match after.strip_prefix(':') {
                 Some(port) => read_port(port)?,
-                None if after.is_empty() => (LINK_PORT, false),
+                None if after.is_empty() => (protocol.port, false),
                 None => return Err(bad()),
             };
             return Ok(made(
@@ -65,9 +105,18 @@ impl FromStr for Interface {
             None if rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('.') => {
                 Ok(made(InterfaceHost::AllV4, read_port(rest)?))
             }
-            None => Ok(made(read_host(rest)?, (LINK_PORT, false))),
+            None => Ok(made(read_host(rest)?, (protocol.port, false))),
         }
     }
+}
+
+/// True for `ws://…` and `wss://…`, which are nothing of the link server's.
+pub(super) fn is_websocket(text: &str) -> bool {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme.trim());
+    scheme.is_some_and(|scheme| {
+        let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+        is(WEBSOCKET.plain) || is(WEBSOCKET.secure)
+    })
 }
 
 /// A port, and whether TLS is asked for: the C++ drivers' suffixes are `s` for that, and `r` for
@@ -149,11 +198,34 @@ mod tests {
     }
 
     #[test]
+    fn websockets() {
+        use InterfaceHost::{AllV4, Localhost};
+        for (text, host, port, secure) in [
+            ("ws://localhost:80", Localhost, 80, false),
+            ("WS://localhost/", Localhost, 8884, false),
+            ("wss://localhost", Localhost, 8884, true),
+            ("localhost", Localhost, 8884, false),
+            ("ws://:8884", AllV4, 8884, false),
+            ("8885s", AllV4, 8885, true),
+        ] {
+            let found = Interface::websocket(text).unwrap();
+            assert_eq!((found.host, found.port), (host, port), "{text}");
+            assert_eq!(found.secure, secure, "{text}");
+        }
+        assert_eq!(Interface::websocket("ws://[::1]").unwrap().port, 8884);
+        for text in ["tcp://localhost", "http://x", "ws://", "ws://localhost/ws1"] {
+            assert!(Interface::websocket(text).is_err(), "{text}");
+        }
+        assert!(is_websocket(" Wss://x") && !is_websocket("tcp://ws") && !is_websocket("ws"));
+    }
+
+    #[test]
     fn what_is_refused() {
         for text in [
             "",
             "tcp://",
             "http://x:1",
+            "ws://x:1",
             "x:y",
             "65536",
             "localhost:65536",

@@ -1,4 +1,4 @@
-//! The key file of the binary mode.
+//! The key file: the key of the binary mode, and that of websocket logins.
 
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +17,11 @@ const MOST: u64 = 64 * 1024;
 const WELL_KNOWN: [u8; 32] = [
     0x2D, 0xBB, 0x07, 0x9A, 0x38, 0x98, 0x5A, 0xF0, 0x0E, 0xBE, 0xEF, 0xE2, 0x2F, 0x9F, 0xFA, 0x0E,
     0x7F, 0x72, 0xDF, 0x06, 0xEB, 0xE4, 0x45, 0x63, 0xED, 0xF4, 0xA1, 0x07, 0x3C, 0xAB, 0xC7, 0xD4,
+];
+
+/// The key that clients and examples of websockets have had before; as well known.
+const WELL_KNOWN_BEFORE: [u8; 16] = [
+    0xA4, 0xA8, 0x6F, 0x7D, 0x7E, 0x11, 0x9B, 0xA3, 0xF0, 0xCD, 0x06, 0x88, 0x1E, 0x37, 0x1B, 0x98,
 ];
 
 /// Why a key file is not usable. It holds nothing of the key.
@@ -46,22 +51,74 @@ pub enum KeyError {
     WellKnown,
 }
 
+/// The key of websocket logins, and what is to be said about its file.
+#[allow(missing_debug_implementations)] // a key is not printed
+pub struct LoginKey {
+    /// The key.
+    pub bytes: Zeroizing<[u8; 16]>,
+    /// Everybody has it.
+    pub well_known: bool,
+    /// The mode of a file that others can read.
+    pub readable: Option<u32>,
+}
+
+/// Reads the key of websocket logins, the first 16 bytes of a key file. Unlike the key of the
+/// binary mode it may be one that others have: pages and scripts carry theirs along.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn load_login(path: &Path) -> Result<LoginKey, KeyError> {
+    let (text, mode) = read(path)?;
+    let key = digits(&text, Strength::Aes128)?;
+    let mut bytes = Zeroizing::new([0; 16]);
+    bytes.copy_from_slice(&key[..16]);
+    Ok(LoginKey {
+        well_known: is_well_known(&key),
+        bytes,
+        readable: Some(mode).filter(|mode| mode & 0o077 != 0),
+    })
+}
+
 /// Reads the first digits of a key file: hexadecimal, with any white space between them.
 ///
 /// # Errors
 /// [`KeyError`].
 pub fn load(path: &Path, strength: Strength) -> Result<Cipher, KeyError> {
-    let file = super::open_regular(path)?;
-    let mode = file.metadata()?.mode() & 0o7777;
+    let (text, mode) = read(path)?;
     if mode & 0o077 != 0 {
         return Err(KeyError::Readable(mode));
     }
-    let mut text = Zeroizing::new(Vec::with_capacity(MOST as usize));
-    file.take(MOST).read_to_end(&mut text)?;
     parse(&text, strength)
 }
 
+/// What a file holds, and its mode.
+fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), KeyError> {
+    let file = super::open_regular(path)?;
+    let mode = file.metadata()?.mode() & 0o7777;
+    let mut text = Zeroizing::new(Vec::with_capacity(MOST as usize));
+    file.take(MOST).read_to_end(&mut text)?;
+    Ok((text, mode))
+}
+
+fn is_well_known(key: &[u8; 32]) -> bool {
+    [&WELL_KNOWN[..16], &WELL_KNOWN_BEFORE].contains(&&key[..16])
+}
+
 fn parse(text: &[u8], strength: Strength) -> Result<Cipher, KeyError> {
+    let key = digits(text, strength)?;
+    if is_well_known(&key) {
+        return Err(KeyError::WellKnown);
+    }
+    // It is as long as any cipher's.
+    Cipher::new(strength, &key[..]).ok_or_else(|| KeyError::Short {
+        found: 2 * key.len(),
+        needed: 2 * strength.key_len(),
+        cipher: strength,
+    })
+}
+
+/// The first bytes of a key, as many as the cipher needs; zeros behind them.
+fn digits(text: &[u8], strength: Strength) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let needed = 2 * strength.key_len();
     let mut key = Zeroizing::new([0_u8; 32]);
     let mut found = 0;
@@ -77,21 +134,14 @@ fn parse(text: &[u8], strength: Strength) -> Result<Cipher, KeyError> {
         }
         found += 1;
         if found == needed {
-            break;
+            return Ok(key);
         }
     }
-    let cipher = Cipher::new(strength, &key[..]).filter(|_| found == needed);
-    let short = KeyError::Short {
+    Err(KeyError::Short {
         found,
         needed,
         cipher: strength,
-    };
-    let cipher = cipher.ok_or(short)?;
-    let length = strength.key_len();
-    if key[..length] == WELL_KNOWN[..length] {
-        return Err(KeyError::WellKnown);
-    }
-    Ok(cipher)
+    })
 }
 
 #[cfg(test)]
@@ -133,6 +183,38 @@ mod tests {
         for strength in Strength::ALL {
             assert!(refusal(&known, strength).contains("no secret"));
         }
+    }
+
+    #[test]
+    fn keys_of_logins() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("key");
+        let load = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            load_login(&path).map(|key| (key.bytes[15], key.well_known, key.readable))
+        };
+        let own = "00112233445566778899aabbccddeeff";
+        assert!(matches!(load(own, 0o600), Ok((0xFF, false, None))));
+        assert!(matches!(
+            load(&format!("{own}{own}\n"), 0o644),
+            Ok((0xFF, false, Some(0o644)))
+        ));
+        // What is behind the 32 digits is nothing to these logins.
+        assert!(load(&format!(" {own} and more"), 0o600).is_ok());
+        for known in [
+            "2DBB079A38985AF00EBEEFE22F9FFA0E",
+            "a4a86f7d7e119ba3f0cd06881e371b98\n",
+        ] {
+            let loaded = load(&known.repeat(8), 0o600);
+            assert!(matches!(loaded, Ok((_, true, None))), "{known}");
+            assert!(refusal(known, Strength::Aes128).contains("no secret"));
+        }
+        assert!(matches!(
+            load(&own[1..], 0o600),
+            Err(KeyError::Short { found: 31, .. })
+        ));
+        assert!(matches!(load("secret", 0o600), Err(KeyError::Digit(1))));
     }
 
     #[test]

@@ -5,10 +5,10 @@
 //! | [`model`] | the values |
 //! | [`report`] | what is wrong, and where |
 //! | [`edit`] | changes to a users file |
-//! | [`key`] | the key file of the binary mode |
+//! | [`key`] | the key file of the binary mode, and of websocket logins |
 //! | [`interface`] | addresses to listen on |
 //! | `node`, `object` | JSON with places; objects whose keys are taken one by one |
-//! | `driver`, `mqtt`, `users`, `daemon` | the readers of each file |
+//! | `driver`, `mqtt`, `websocket`, `users`, `daemon` | the readers of each file |
 
 mod daemon;
 mod driver;
@@ -22,6 +22,7 @@ mod object;
 mod protection;
 pub mod report;
 mod users;
+mod websocket;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};

@@ -2,6 +2,8 @@
 //!
 //! The readers beside this module turn JSON into these; nothing below them looks at JSON again.
 
+mod websocket;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use crate::event::text::TextForm;
 use crate::event::{FilterPair, Guid};
 use crate::wire::binary::Cipher;
 pub use crate::wire::payload::{ReadFormat, WriteFormat};
+pub use websocket::{WEBSOCKET_PORT, WebsocketConfig};
 
 /// The port of the tcp/ip link protocol (VSCP specification, "VSCP over TCP/IP").
 pub const LINK_PORT: u16 = 9598;
@@ -27,8 +30,11 @@ pub struct DriverConfig {
     pub debug: bool,
     /// The driver may save what changes at run time (`write`).
     pub write: bool,
-    /// Where to listen (`interface`).
+    /// Where the link server listens (`interface`); empty where all interfaces there are
+    /// websocket ones.
     pub interfaces: Vec<Interface>,
+    /// The websocket server (`websocket`).
+    pub websocket: Option<WebsocketConfig>,
     /// The users file (`path-users`).
     pub path_users: Option<PathBuf>,
     /// TLS of the interfaces that speak it (`tls`).
@@ -37,7 +43,7 @@ pub struct DriverConfig {
     pub cipher: Option<Cipher>,
     /// Where its key is (`key-file`).
     pub key_file: Option<PathBuf>,
-    /// Why there is no cipher though the configuration asks for one.
+    /// Why there is no cipher, or no websocket server, though the configuration asks for one.
     pub key_trouble: Option<String>,
     /// In clear text nobody logs in (`require-encryption`).
     pub encrypted_only: bool,
@@ -112,8 +118,10 @@ pub enum AbiChoice {
 /// `tls` of the link interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsServer {
-    /// A PEM file with certificate and key (`certificate`).
+    /// A PEM file with the certificate, and the key where that has no file (`certificate`).
     pub certificate: PathBuf,
+    /// A PEM file with the key (`key`).
+    pub key: Option<PathBuf>,
     /// More certificates of the chain (`certificate-chain`).
     pub chain: Option<PathBuf>,
     /// Clients need a certificate (`verify-peer`).

@@ -36,8 +36,13 @@ impl<'a> Object<'a> {
 
     /// An object without members, where something shorter stands in its place.
     pub(super) fn empty(node: &Node<'a>) -> Self {
+        Self::absent(node.path())
+    }
+
+    /// An object that is not in the file.
+    pub(super) fn absent(path: &str) -> Self {
         Self {
-            path: node.path().to_owned(),
+            path: path.to_owned(),
             members: Vec::new(),
             known: Vec::new(),
             aliases: Vec::new(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::driver::text_if_set;
 use super::key;
-use super::model::{TlsServer, TlsVersions};
+use super::model::{Interface, TlsServer, TlsVersions};
 use super::node::Node;
 use super::object::Object;
 use super::report::Report;
@@ -12,29 +12,30 @@ use crate::error::with_causes;
 use crate::wire::binary::{Cipher, Strength};
 
 /// What a driver does about clear text.
-pub(super) struct Encryption {
+pub(super) struct Encryption<'a> {
     /// The cipher of the binary mode, where there is a usable key.
     pub(super) cipher: Option<Cipher>,
-    /// Its file, usable or not.
-    pub(super) key_file: Option<PathBuf>,
-    /// Why it is not.
+    /// The key file, usable or not, and where it is named.
+    pub(super) key_file: Option<(Node<'a>, String)>,
+    /// Why it is not usable, where a key is asked for.
     pub(super) key_trouble: Option<String>,
     /// In clear text nobody logs in.
     pub(super) required: bool,
 }
 
 /// How to make a key, for messages.
-const MAKE: &str = "make one with: (umask 077; openssl rand -hex 32 > FILE)";
+pub(super) const MAKE: &str = "make one with: (umask 077; openssl rand -hex 32 > FILE)";
 
-/// `encryption`, `key-file` and `require-encryption`. `plain` is true where an interface is
-/// without TLS. With `patient` a key file that is not usable is no error: somebody may be writing
-/// it, and there is one that counts.
-pub(super) fn encryption(
-    object: &mut Object<'_>,
-    plain: bool,
+/// `encryption`, `key-file` and `require-encryption`, for these interfaces of the link. With
+/// `patient` a key file that is not usable is no error: somebody may be writing it, and there is
+/// one that counts.
+pub(super) fn encryption<'a>(
+    object: &mut Object<'a>,
+    interfaces: &[Interface],
     patient: bool,
     report: &mut Report,
-) -> Encryption {
+) -> Encryption<'a> {
+    let plain = interfaces.iter().any(|interface| !interface.secure);
     let file = text_if_set(object.take("key-file"), report);
     let mut cipher = None;
     let mut why_not = None;
@@ -50,6 +51,11 @@ pub(super) fn encryption(
                 let names = Strength::ALL.map(Strength::name).join(", ");
                 report.error(&node, format!("{name:?} is not one of none, {names}"));
             }
+            (Some(_), _) if interfaces.is_empty() => report.warn(
+                &node,
+                "there is no interface of the link, so this has no effect: websocket logins are \
+                 AES-128 always",
+            ),
             (Some(_), None) => why_not = Some((node, format!("there is no key-file; {MAKE}"))),
             (Some(strength), Some((at, path))) => match key::load(Path::new(path), strength) {
                 Ok(made) => cipher = Some(made),
@@ -80,7 +86,7 @@ pub(super) fn encryption(
     }
     Encryption {
         cipher,
-        key_file: file.map(|(_, path)| PathBuf::from(path)),
+        key_file: file,
         key_trouble,
         required,
     }
@@ -89,6 +95,7 @@ pub(super) fn encryption(
 /// The members of `tls`, under the names of the section and under those at the top of the file.
 struct Members<'a> {
     certificate: Option<(Node<'a>, String)>,
+    key: Option<(Node<'a>, String)>,
     chain: Option<(Node<'a>, String)>,
     verify_peer: Option<Node<'a>>,
     user_from: Option<Node<'a>>,
@@ -103,12 +110,13 @@ impl<'a> Members<'a> {
     fn read(object: &mut Object<'a>, report: &mut Report) -> Self {
         let node = object.take("tls");
         let mut section = node.and_then(|node| Object::new(&node, report));
+        let key = section.as_mut().and_then(|tls| tls.take("key"));
         let mut member = |names: &[&'static str], top: &'static str, report: &mut Report| {
             let below = section.as_mut().and_then(|tls| tls.take_any(names, report));
             let above = object.take_alias(top);
             below.or(above)
         };
-        let certificate = member(&["certificate"], "ssl_certificate", report);
+        let certificate = member(&["certificate", "cert"], "ssl_certificate", report);
         let chain = member(
             &["certificate-chain", "certificate_chain"],
             "ssl_certificate_chain",
@@ -121,7 +129,7 @@ impl<'a> Members<'a> {
             report,
         );
         let ca_path = member(&["ca-path"], "ssl_ca_path", report);
-        let ca_file = member(&["ca-file"], "ssl_ca_file", report);
+        let ca_file = member(&["ca-file", "ca"], "ssl_ca_file", report);
         let depth = member(
             &["verify-depth", "verify_depth"],
             "ssl_verify_depth",
@@ -147,6 +155,7 @@ impl<'a> Members<'a> {
         };
         Self {
             certificate: text_if_set(certificate, report),
+            key: text_if_set(key, report),
             chain: text_if_set(chain, report),
             verify_peer: verify_peer.filter(|node| node.flag(report) == Some(true)),
             user_from: user_from.filter(|node| node.flag(report) == Some(true)),
@@ -175,6 +184,7 @@ pub(super) fn tls(
     let Some(secure) = secure else {
         let asked = [
             &found.certificate,
+            &found.key,
             &found.chain,
             &found.ca_path,
             &found.ca_file,
@@ -183,7 +193,7 @@ pub(super) fn tls(
         for node in asked.chain(&found.verify_peer).chain(&found.user_from) {
             report.warn(
                 node,
-                "no interface speaks TLS, so this has no effect; write one as stcp://",
+                "no interface speaks TLS, so this has no effect; write one as stcp:// or wss://",
             );
         }
         return None;
@@ -191,7 +201,7 @@ pub(super) fn tls(
     let Some((_, certificate)) = found.certificate else {
         report.error(
             &secure,
-            "TLS needs tls.certificate: a PEM file with certificate and key",
+            "TLS needs tls.certificate: a PEM file with certificate and key, or tls.key as well",
         );
         return None;
     };
@@ -216,6 +226,7 @@ pub(super) fn tls(
     let path = |found: Option<(Node<'_>, String)>| found.map(|(_, path)| PathBuf::from(path));
     Some(TlsServer {
         certificate: PathBuf::from(certificate),
+        key: path(found.key),
         chain: path(found.chain),
         verify_peer: found.verify_peer.is_some(),
         user_from_certificate: found.user_from.is_some(),

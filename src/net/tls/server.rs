@@ -116,6 +116,7 @@ fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
 fn files(config: &TlsServer) -> impl Iterator<Item = &PathBuf> {
     let certificate = std::iter::once(&config.certificate);
     certificate
+        .chain(&config.key)
         .chain(&config.chain)
         .chain(&config.ca_file)
         .chain(&config.ca_path)
@@ -176,7 +177,10 @@ fn make(config: &TlsServer) -> Result<Arc<ServerConfig>, TlsError> {
             }
         }
     }
-    let key = private_key(&config.certificate, None).map_err(at("certificate"))?;
+    let key = match &config.key {
+        Some(path) => private_key(path, None).map_err(at("key"))?,
+        None => private_key(&config.certificate, None).map_err(at("certificate"))?,
+    };
     let made = builder
         .with_single_cert(chain, key)
         .map_err(TlsCause::from)
@@ -248,6 +252,7 @@ mod tests {
         fs::write(&path, "one").unwrap();
         let config = TlsServer {
             certificate: "nothing".into(),
+            key: None,
             chain: None,
             verify_peer: true,
             user_from_certificate: false,
