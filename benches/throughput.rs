@@ -19,9 +19,13 @@ use vscpl2drv_link::driver::{Driver, Source};
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use support::abuse::need_descriptors;
 use support::client::Client;
+use support::crowd::{Crowd, event};
 use support::dialogue;
 use support::mosquitto::{Mosquitto, free_port};
+use support::tools::PATIENCE;
+use support::websocket::Server;
 
 const COUNT: usize = 500_000;
 const EVENT: &str = "{\n\"head\": 352,\n\"obid\": 7,\n\"datetime\": \"2001-11-02T18:00:01Z\",\n\
@@ -61,6 +65,23 @@ fn main() {
         from_client(broker.port(), address)
     });
     driver.close();
+    to_a_crowd();
+}
+
+/// From the host to websocket clients, half of them ws1 and half ws2.
+fn to_a_crowd() {
+    const CLIENTS: usize = 1000;
+    const EVENTS: usize = 5000;
+    need_descriptors(2 * CLIENTS + 500);
+    let server = Server::start("", "");
+    let took = Crowd::open(server.address(), CLIENTS).count(EVENTS, 2 * PATIENCE, || {
+        for number in 0..EVENTS {
+            server.write(&event(number));
+        }
+    });
+    let rate = EVENTS as f64 / took.as_secs_f64();
+    println!("host to {CLIENTS} websocket clients, none missed {rate:>17.0} events/s to each");
+    server.driver.close();
 }
 
 /// Events a second, of the best of three runs.

@@ -1,4 +1,5 @@
-//! A VSCP level II driver: the tcp/ip link server and the bridge to MQTT in one shared library.
+//! A VSCP level II driver: the tcp/ip link server, the websocket server and the bridge to MQTT in
+//! one shared library.
 //!
 //! A host (the VSCP daemon, or the program `vscp-link`) loads the library and calls it through
 //! the C ABI. Events flow like this:
@@ -7,8 +8,8 @@
 //!  host thread ──► abi ──► driver ──► runtime (tokio, one per VSCPOpen)
 //!                                        │
 //!                                        ▼                  ┌ mqtt bridges ─► outboxes ─► brokers
-//!   link sessions ── client channels ── hub ── uplinks ─────┤
-//!                                                           └ host port ─► VSCPRead / ◄─ VSCPWrite
+//!   link sessions ──┬ client channels ── hub ── uplinks ────┤
+//!   websockets ─────┘                                       └ host port ─► VSCPRead / ◄─ VSCPWrite
 //! ```
 //!
 //! The modules, in the order in which they build on each other; none uses one below it:
@@ -18,12 +19,13 @@
 //! | [`event`] | the event and its codecs; pure |
 //! | [`catalog`] | names of classes, types and units, and what a measurement means; pure |
 //! | [`auth`] | users, rights, remotes, passwords; pure |
-//! | [`wire`] | lines, the link protocol's dialogue, topics and payloads; pure |
+//! | [`wire`] | lines, the dialogues of the link and of websockets, topics and payloads; pure |
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
 //! | [`log`], [`net`], [`os`], [`error`] | leaves: log files, sockets, the operating system, errors as text |
 //! | [`gate`] | who comes in: logins, places, the audit log; for all servers |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
+//! | [`ws`] | the websocket server: the I/O around [`wire::ws`] |
 //! | [`mqtt`] | the bridge to a broker, and its outbox in memory and on disk |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
 //! | [`abi`] | the C functions |
@@ -49,3 +51,4 @@ pub mod mqtt;
 pub mod net;
 pub mod os;
 pub mod wire;
+pub mod ws;

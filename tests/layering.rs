@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "event", "auth", "config", "wire", "hub", "net", "gate", "os", "error",
         ],
     ),
+    ("ws", &["event", "auth", "wire", "hub", "net", "gate", "os"]),
     (
         "mqtt",
         &["event", "config", "wire", "hub", "net", "os", "error"],
@@ -35,8 +36,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "driver",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "gate", "link", "mqtt", "log", "os",
-            "error",
+            "event", "auth", "config", "wire", "hub", "net", "gate", "link", "ws", "mqtt", "log",
+            "os", "error",
         ],
     ),
     ("abi", &["event", "driver", "os"]),

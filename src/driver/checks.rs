@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::bridges::About;
 use super::engine::{Engine, Owned};
+use super::interfaces::places;
 use super::loaded::Loaded;
 use crate::config::model::LogConfig;
 use crate::error::with_causes;
@@ -45,7 +46,8 @@ impl Engine {
                 owned.interfaces.tls()
             }
         };
-        let taken = owned.interfaces.taken(&new.config.interfaces);
+        let wanted = places(&new.config);
+        let taken = owned.interfaces.taken(&wanted);
         let taken = owned.runtime.block_on(taken);
         if !taken.is_empty() {
             held.extend(taken);

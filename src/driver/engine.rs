@@ -17,35 +17,31 @@ use tracing::Dispatch;
 use super::bridges::{About, Bridges};
 use super::frailty::Frailty;
 use super::host::HostPort;
-use super::interfaces::{self, Bound, Interfaces};
+use super::interfaces::{self, Bound, Interfaces, Place, Servers, places};
 use super::layout::{Layout, layout_of_host};
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
+use super::settings::{routing, rules, servers};
 use super::watch::Seen;
 use super::{Source, plan, report, runtime};
 use crate::auth::RandomError;
-use crate::config::model::{
-    AbiChoice, DaemonEntry, DriverConfig, GenerationChoice, Interface, InterfaceHost,
-};
+use crate::config::model::{AbiChoice, DaemonEntry, GenerationChoice, Interface, InterfaceHost};
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
-use crate::gate::{Gate, Rules};
-use crate::hub::{Downlink, Hub, Routing};
-use crate::link::{Context, Control, Settings};
+use crate::gate::Gate;
+use crate::hub::{Downlink, Hub};
+use crate::link::Control;
 use crate::log::{LogError, Logger};
 use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::BindError;
 use crate::net::tls::TlsError;
 use crate::net::tls::server::Acceptor;
-use crate::wire::binary::Strength;
-use crate::wire::link::Terms;
-use crate::wire::link::reply::Capabilities;
 use crate::wire::payload::Style;
 
 /// A running driver.
 pub(super) struct Engine {
     pub(super) layout: Layout,
     pub(super) hub: Arc<Hub>,
-    pub(super) context: Arc<Context>,
+    pub(super) servers: Servers,
     pub(super) guid: Guid,
     /// True where VSCPWrite brings events to clients.
     host_feeds: bool,
@@ -215,7 +211,7 @@ impl Engine {
                     Some(failed) => failed.tls.clone(),
                     None => interfaces::acceptor(loaded.config.tls.as_ref())?,
                 };
-                let bound = bind_all(&loaded.config.interfaces, any, abort).await?;
+                let bound = bind_all(&places(&loaded.config), any, abort).await?;
                 start_parts(
                     source,
                     host,
@@ -247,7 +243,7 @@ impl Engine {
         Ok(Self {
             layout: parts.layout,
             hub: parts.hub,
-            context: parts.context,
+            servers: parts.servers,
             guid: parts.guid,
             host_feeds: loaded.plan.subscribe.host,
             serving: parts.serving,
@@ -384,7 +380,7 @@ struct Started {
     layout: Layout,
     guid: Guid,
     hub: Arc<Hub>,
-    context: Arc<Context>,
+    servers: Servers,
     bridges: Bridges,
     interfaces: Interfaces,
     serving: CancellationToken,
@@ -393,16 +389,16 @@ struct Started {
 
 /// All addresses; with `any` as many as there are, but one at least.
 async fn bind_all(
-    interfaces: &[Interface],
+    places: &[Place],
     any: bool,
     abort: &CancellationToken,
 ) -> Result<Vec<Bound>, Cause> {
     let mut bound = Vec::new();
     let mut failed = None;
-    for interface in interfaces {
+    for place in places {
         // A name may take its time to be looked up, and a close must not wait for it.
         let made = tokio::select! {
-            made = interfaces::bind(interface) => made,
+            made = interfaces::bind(place) => made,
             () = abort.cancelled() => return Err(Cause::Closing),
         };
         match made {
@@ -444,23 +440,20 @@ async fn start_parts(
         connect(host, &hub, loaded, layout);
         hub.add_uplink(Arc::clone(host) as _);
     }
-    let addresses: Vec<SocketAddr> = bound.iter().flat_map(Bound::addresses).collect();
-    let secure = bound.iter().any(Bound::is_secure);
-    let settings = settings(loaded, interfaces::capabilities(&addresses, secure));
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
-    let context = Context::new(gate, control.clone(), settings);
+    let servers = servers(gate, control.clone(), loaded, Bound::capabilities(&bound));
     // Last of all that can fail: whoever tries again has the events still.
     let about = About::new(guid, layout, loaded);
     let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting, abort).await?;
     tell(loaded, layout, guid);
     for bound in bound {
-        interfaces.serve(bound, &context);
+        interfaces.serve(bound, &servers);
     }
     Ok(Started {
         layout,
         guid,
         hub,
-        context,
+        servers,
         bridges,
         interfaces,
         serving,
@@ -476,51 +469,6 @@ pub(super) fn connect(host: &Arc<HostPort>, hub: &Arc<Hub>, loaded: &Loaded, lay
         loaded.config.limits.max_in_queue,
         frailty(loaded.daemon.as_ref(), layout),
     );
-}
-
-/// What the hub goes by.
-pub(super) fn routing(config: &DriverConfig) -> Routing {
-    Routing {
-        max_out_queue: config.limits.max_out_queue,
-        max_websocket_queue: config.limits.max_out_queue,
-        receive_sent_events: config.receive_sent_events,
-        interconnect: config.interconnect,
-        filter_in: config.filter_in,
-        filter_out: config.filter_out,
-    }
-}
-
-/// Who may come in.
-pub(super) fn rules(loaded: &Loaded) -> Rules {
-    let config = &loaded.config;
-    Rules {
-        limits: config.limits.clone(),
-        users: Arc::new(loaded.users.clone()),
-        remotes: config.remotes.clone(),
-        upgrade: config.path_users.clone().filter(|_| config.write),
-    }
-}
-
-/// What sessions of the link server go by.
-pub(super) fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
-    let config = &loaded.config;
-    let cipher = config
-        .cipher
-        .as_ref()
-        .map(|cipher| match cipher.strength() {
-            Strength::Aes128 => Capabilities::AES128,
-            Strength::Aes192 => Capabilities::AES192,
-            Strength::Aes256 => Capabilities::AES256,
-        });
-    Settings {
-        event_format: config.event_format,
-        capabilities: addresses.with(cipher.unwrap_or_default()),
-        terms: Arc::new(Terms {
-            variables: config.variables.clone(),
-            cipher: config.cipher.clone(),
-            encrypted_only: config.encrypted_only,
-        }),
-    }
 }
 
 /// What the daemon cannot bear, where there is one that publishes.
@@ -571,9 +519,10 @@ fn tell(loaded: &Loaded, layout: Layout, guid: Guid) {
         !matches!(&address.host, InterfaceHost::Localhost)
             && !matches!(&address.host, InterfaceHost::Address(a) if a.is_loopback())
     };
-    let open = config
-        .interfaces
+    let places = places(config);
+    let open = places
         .iter()
+        .map(|place| &place.interface)
         .filter(|one| !one.secure && !config.encrypted_only)
         .filter(open);
     for interface in open {

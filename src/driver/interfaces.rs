@@ -8,23 +8,53 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::model::{Interface, InterfaceHost, TlsServer};
+use crate::auth::Service;
+use crate::config::model::{DriverConfig, Interface, InterfaceHost, TlsServer};
 use crate::error::with_causes;
-use crate::link::{self, Context};
 use crate::net::listener::{self, BindError};
 use crate::net::tls::TlsError;
 use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply::Capabilities;
+use crate::{link, ws};
 
-/// An interface of the configuration, bound and not served yet.
+/// An interface of the configuration, and what clients find there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) service: Service,
+    pub(super) interface: Interface,
+}
+
+/// All interfaces of a configuration, those of the link server first.
+pub(super) fn places(config: &DriverConfig) -> Vec<Place> {
+    let of = |service, interfaces: &[Interface]| {
+        let place = |interface: &Interface| Place {
+            service,
+            interface: interface.clone(),
+        };
+        interfaces.iter().map(place).collect::<Vec<_>>()
+    };
+    let websocket = config.websocket.as_ref();
+    let websocket = websocket.map_or(&[][..], |config| &config.interfaces);
+    let mut all = of(Service::Link, &config.interfaces);
+    all.extend(of(Service::Websocket, websocket));
+    all
+}
+
+/// What serves clients.
+pub(super) struct Servers {
+    pub(super) link: Arc<link::Context>,
+    pub(super) websocket: Arc<ws::Context>,
+}
+
+/// A place that is bound and not served yet.
 pub(super) struct Bound {
-    interface: Interface,
+    place: Place,
     listeners: Vec<TcpListener>,
 }
 
-/// An interface that is served.
+/// A place that is served.
 struct Open {
-    interface: Interface,
+    place: Place,
     addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     accepting: Vec<JoinHandle<()>>,
@@ -38,19 +68,26 @@ pub(super) struct Interfaces {
     tasks: TaskTracker,
 }
 
-/// Binds an interface; all its addresses or none.
-pub(super) async fn bind(interface: &Interface) -> Result<Bound, BindError> {
+/// Binds a place; all its addresses or none.
+pub(super) async fn bind(place: &Place) -> Result<Bound, BindError> {
     Ok(Bound {
-        interface: interface.clone(),
-        listeners: listener::bind(interface).await?,
+        place: place.clone(),
+        listeners: listener::bind(&place.interface).await?,
     })
 }
 
-/// What the addresses stand for in WCYD.
-pub(super) fn capabilities(addresses: &[SocketAddr], secure: bool) -> Capabilities {
+/// What places stand for in WCYD.
+fn capabilities<'a>(places: impl Iterator<Item = (&'a Place, Vec<SocketAddr>)>) -> Capabilities {
     let mut all = Capabilities::TCPIP.with(Capabilities::TWO_CONNECTIONS);
-    if secure {
-        all = all.with(Capabilities::SSL);
+    let mut addresses = Vec::new();
+    for (place, its) in places {
+        if place.interface.secure {
+            all = all.with(Capabilities::SSL);
+        }
+        if place.service == Service::Websocket {
+            all = all.with(Capabilities::WEBSOCKET);
+        }
+        addresses.extend(its);
     }
     // An unspecified IPv6 address listens for IPv4 as well.
     if addresses
@@ -66,12 +103,14 @@ pub(super) fn capabilities(addresses: &[SocketAddr], secure: bool) -> Capabiliti
 }
 
 impl Bound {
-    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.listeners.iter().filter_map(|l| l.local_addr().ok())
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.listeners.iter().filter_map(|l| l.local_addr().ok());
+        addresses.collect()
     }
 
-    pub(super) fn is_secure(&self) -> bool {
-        self.interface.secure
+    /// What all of them stand for in WCYD.
+    pub(super) fn capabilities(all: &[Self]) -> Capabilities {
+        capabilities(all.iter().map(|one| (&one.place, one.addresses())))
     }
 }
 
@@ -91,31 +130,51 @@ impl Interfaces {
     }
 
     /// Serves clients there.
-    pub(super) fn serve(&mut self, bound: Bound, context: &Arc<Context>) {
-        let addresses: Vec<SocketAddr> = bound.addresses().collect();
-        let Bound {
-            interface,
-            listeners,
-        } = bound;
-        let tls = self.tls.as_ref().filter(|_| interface.secure);
-        let how = if interface.secure { " with TLS" } else { "" };
+    pub(super) fn serve(&mut self, bound: Bound, servers: &Servers) {
+        let addresses = bound.addresses();
+        let Bound { place, listeners } = bound;
+        let secure = place.interface.secure;
+        let tls = self.tls.as_ref().filter(|_| secure);
+        let what = match place.service {
+            Service::Link => "",
+            Service::Websocket => " for websockets",
+        };
+        let how = if secure { " with TLS" } else { "" };
         for address in &addresses {
-            tracing::info!("listening on {address}{how}");
+            tracing::info!("listening on {address}{what}{how}");
         }
         let stop = self.stop.child_token();
         let accept = |listener| {
-            let (tasks, stop) = (self.tasks.clone(), stop.clone());
-            let serve =
-                link::server::serve(listener, tls.cloned(), Arc::clone(context), tasks, stop);
-            self.tasks.spawn(serve)
+            let (tls, tasks, stop) = (tls.cloned(), self.tasks.clone(), stop.clone());
+            match place.service {
+                Service::Link => {
+                    let context = Arc::clone(&servers.link);
+                    let serve = link::server::serve(listener, tls, context, tasks, stop);
+                    self.tasks.spawn(serve)
+                }
+                Service::Websocket => {
+                    let context = Arc::clone(&servers.websocket);
+                    let serve = ws::server::serve(listener, tls, context, tasks, stop);
+                    self.tasks.spawn(serve)
+                }
+            }
         };
         let accepting = listeners.into_iter().map(accept).collect();
         self.open.push(Open {
-            interface,
+            place,
             addresses,
             stop,
             accepting,
         });
+    }
+
+    /// What they stand for in WCYD.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        capabilities(
+            self.open
+                .iter()
+                .map(|one| (&one.place, one.addresses.clone())),
+        )
     }
 
     /// Where clients are served.
@@ -144,17 +203,20 @@ impl Interfaces {
 
     /// Which of those that are not open cannot be opened. Of one whose port is open here nothing
     /// can be said, and a name takes its time to be looked up.
-    pub(super) async fn taken(&self, wanted: &[Interface]) -> Vec<String> {
+    pub(super) async fn taken(&self, wanted: &[Place]) -> Vec<String> {
         let mut taken = Vec::new();
-        for interface in wanted {
+        for place in wanted {
             let ours = |open: &Open| {
-                open.interface == *interface
-                    || open.addresses.iter().any(|at| at.port() == interface.port)
+                open.place == *place
+                    || open
+                        .addresses
+                        .iter()
+                        .any(|at| at.port() == place.interface.port)
             };
-            let named = matches!(interface.host, InterfaceHost::Name(_));
+            let named = matches!(place.interface.host, InterfaceHost::Name(_));
             if !named
                 && !self.open.iter().any(ours)
-                && let Err(error) = bind(interface).await
+                && let Err(error) = bind(place).await
             {
                 taken.push(with_causes(&error));
             }
@@ -163,44 +225,39 @@ impl Interfaces {
     }
 
     /// True where all of these are open, and no others.
-    pub(super) fn are(&self, wanted: &[Interface]) -> bool {
-        let open = |one: &Interface| self.open.iter().any(|open| open.interface == *one);
+    pub(super) fn are(&self, wanted: &[Place]) -> bool {
+        let open = |one: &Place| self.open.iter().any(|open| open.place == *one);
         wanted.iter().all(open) && self.open.len() <= wanted.len()
-    }
-
-    /// True where one of them speaks TLS.
-    pub(super) fn any_secure(&self) -> bool {
-        self.open.iter().any(|open| open.interface.secure)
     }
 
     /// Makes them those of `wanted`: closes what is not there or has to begin again, then opens
     /// what is missing. Sessions of the others go on.
     pub(super) async fn change(
         &mut self,
-        wanted: &[Interface],
-        again: impl Fn(&Interface) -> bool,
+        wanted: &[Place],
+        again: impl Fn(&Place) -> bool,
         tls: Option<Arc<Acceptor>>,
-        context: &Arc<Context>,
+        servers: &Servers,
     ) {
-        let stays = |open: &Open| wanted.contains(&open.interface) && !again(&open.interface);
+        let stays = |open: &Open| wanted.contains(&open.place) && !again(&open.place);
         let (stay, go): (Vec<Open>, Vec<Open>) =
             std::mem::take(&mut self.open).into_iter().partition(stays);
         self.open = stay;
         self.tls = tls;
         for open in go {
-            tracing::info!(interface = %open.interface.text, "configuration changed: closing");
+            tracing::info!(interface = %open.place.interface.text, "configuration changed: closing");
             open.stop.cancel();
             for accepting in open.accepting {
                 // Then its port is free.
                 let _ = accepting.await;
             }
         }
-        for interface in wanted {
-            if self.open.iter().any(|open| open.interface == *interface) {
+        for place in wanted {
+            if self.open.iter().any(|open| open.place == *place) {
                 continue;
             }
-            match bind(interface).await {
-                Ok(bound) => self.serve(bound, context),
+            match bind(place).await {
+                Ok(bound) => self.serve(bound, servers),
                 Err(error) => tracing::error!("{}", with_causes(&error)),
             }
         }

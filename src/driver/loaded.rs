@@ -124,6 +124,7 @@ impl Loaded {
     /// Addresses, and how people are protected there, as before.
     pub(super) fn keep_interfaces(&mut self, old: &Self) {
         self.config.interfaces = old.config.interfaces.clone();
+        self.config.websocket = old.config.websocket.clone();
         self.config.tls = old.config.tls.clone();
         self.config.cipher = old.config.cipher.clone();
         self.config.encrypted_only = old.config.encrypted_only;
@@ -133,15 +134,22 @@ impl Loaded {
     /// is writing it. Where there was none, and one is required, all that is about addresses stays
     /// as before. Gives what is wrong with the key.
     pub(super) fn keep_key(&mut self, old: &Self) -> Option<String> {
-        let required = self.config.encrypted_only;
-        if old.config.cipher.is_none() && !required {
+        let (was, is) = (&old.config, &self.config);
+        let cipher = is.cipher.is_none() && was.cipher.is_some();
+        let websocket = is.websocket.is_none() && was.websocket.is_some();
+        let plain = is.interfaces.iter().any(|interface| !interface.secure);
+        let required = is.encrypted_only && is.cipher.is_none() && plain;
+        if !cipher && !websocket && !required {
             return None;
         }
         let trouble = self.config.key_trouble.take()?;
-        if old.config.cipher.is_some() {
-            self.config.cipher = old.config.cipher.clone();
-        } else {
+        if cipher {
+            self.config.cipher = was.cipher.clone();
+        } else if required {
             self.keep_interfaces(old);
+        }
+        if websocket {
+            self.config.websocket = was.websocket.clone();
         }
         self.warnings.retain(|warning| !warning.contains(&trouble));
         Some(trouble)

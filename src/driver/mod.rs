@@ -18,6 +18,7 @@ mod people;
 mod plan;
 mod reload;
 mod runtime;
+mod settings;
 mod watch;
 
 use std::fmt;

@@ -3,17 +3,19 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::engine::{rules, settings};
+use super::interfaces::Servers;
 use super::loaded::Loaded;
+use super::settings::{rules, settings, websocket_settings};
 use crate::auth::{User, UserTable};
 use crate::hub::Hub;
-use crate::link::Context;
 use crate::wire::link::reply::Capabilities;
 
 /// From now on people come in, and are here, by what `new` says.
-pub(super) fn change(context: &Context, new: &Loaded, addresses: Capabilities) {
-    let (gate, rules) = (&context.gate, rules(new));
-    context.change(settings(new, addresses), rules.limits.max_clients);
+pub(super) fn change(servers: &Servers, new: &Loaded, addresses: Capabilities) {
+    let (gate, rules) = (&servers.link.gate, rules(new));
+    let link = settings(new, addresses);
+    servers.link.change(link, rules.limits.max_clients);
+    servers.websocket.change(websocket_settings(new));
     // A session asks its channel who it belongs to when it sees that the rules are others.
     end_sessions(&gate.hub, new);
     gate.change(rules.clone());
@@ -86,8 +88,8 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::super::Source;
-    use super::super::engine::routing;
     use super::super::loaded::load;
+    use super::super::settings::{routing, servers};
     use super::*;
     use crate::auth::{Rights, Service};
     use crate::event::Guid;
@@ -126,11 +128,7 @@ mod tests {
         let hub = Hub::new(Guid::ZERO, routing(&both.config));
         let gate = Gate::new(Arc::clone(&hub), rules(&both)).unwrap();
         let addresses = Capabilities::TCPIP;
-        let context = Context::new(
-            Arc::clone(&gate),
-            mpsc::channel(1).0,
-            settings(&both, addresses),
-        );
+        let servers = servers(Arc::clone(&gate), mpsc::channel(1).0, &both, addresses);
         for user in both.users.iter() {
             let client = Client {
                 user: Arc::clone(user),
@@ -156,7 +154,7 @@ mod tests {
                     }
                     last.user().rights.contains(Rights::SEND_EVENT)
                 });
-                change(&context, new, addresses);
+                change(&servers, new, addresses);
                 assert_eq!(session.join().unwrap(), may_send);
             });
         }

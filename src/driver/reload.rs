@@ -8,12 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::Source;
 use super::bridges::{About, ChangeError};
 use super::checks::{Checked, needs_a_start};
-use super::engine::{Engine, Owned, connect, routing};
+use super::engine::{Engine, Owned, connect};
 use super::host::HostPort;
-use super::interfaces;
+use super::interfaces::{Place, places};
 use super::loaded::{Loaded, Unloaded, files, load_again};
+use super::settings::routing;
 use super::{people, watch};
-use crate::config::model::{DriverConfig, Interface};
+use crate::auth::Service;
+use crate::config::model::DriverConfig;
 use crate::config::{self, Severity};
 use crate::error::with_causes;
 use crate::hub::Uplink;
@@ -104,7 +106,7 @@ impl Engine {
             .set_levels(&new.config.logging, new.config.debug);
         people::say_changes(&old.users, &new.users);
         // Before anything that takes its time: who is gone is gone at once.
-        people::change(&self.context, &new, capabilities(owned));
+        people::change(&self.servers, &new, capabilities(owned));
         self.hub.change(routing(&new.config));
         if new.plan.publish.host {
             connect(host, &self.hub, &new, self.layout);
@@ -134,7 +136,7 @@ impl Engine {
         let before = capabilities(owned);
         self.reopen(&new, tls, owned, abort);
         if capabilities(owned) != before {
-            people::change(&self.context, &new, capabilities(owned));
+            people::change(&self.servers, &new, capabilities(owned));
         }
         say_changes(&owned.loaded.config, &new.config);
         owned.loaded = new;
@@ -157,11 +159,19 @@ impl Engine {
         let (old, now) = (&owned.loaded.config, &new.config);
         let other_terms = old.cipher != now.cipher || old.encrypted_only != now.encrypted_only;
         let other_tls = old.tls != now.tls;
-        let again = |interface: &Interface| other_terms || other_tls && interface.secure;
+        let other_clear = old.encrypted_only != now.encrypted_only;
+        let again = |place: &Place| {
+            let other = match place.service {
+                Service::Link => other_terms,
+                // Its key is that of logins alone.
+                Service::Websocket => other_clear,
+            };
+            other || other_tls && place.interface.secure
+        };
         owned.runtime.block_on(async {
-            let wanted = &now.interfaces;
+            let wanted = &places(now);
             tokio::select! {
-                () = owned.interfaces.change(wanted, again, tls, &self.context) => {}
+                () = owned.interfaces.change(wanted, again, tls, &self.servers) => {}
                 () = abort.cancelled() => {}
             }
         });
@@ -169,7 +179,7 @@ impl Engine {
 
     /// True where all interfaces are open.
     fn is_complete(&self, config: &DriverConfig, owned: &Owned) -> bool {
-        owned.interfaces.are(&config.interfaces)
+        owned.interfaces.are(&places(config))
     }
 }
 
@@ -193,7 +203,7 @@ fn files_of(new: &Result<Loaded, Box<Unloaded>>, old: &Loaded, source: &Source) 
 
 /// What WCYD tells of the addresses that are open.
 fn capabilities(owned: &Owned) -> Capabilities {
-    interfaces::capabilities(&owned.interfaces.addresses(), owned.interfaces.any_secure())
+    owned.interfaces.capabilities()
 }
 
 /// Why there is no daemon's entry any more, where its file is broken or gone: at a start that means
@@ -257,6 +267,7 @@ fn say_changes(old: &DriverConfig, new: &DriverConfig) {
             old.cipher != new.cipher || old.encrypted_only != new.encrypted_only,
         ),
         ("tls", old.tls != new.tls),
+        ("websocket", old.websocket != new.websocket),
         ("outbox", old.outbox != new.outbox),
         ("write", old.write != new.write),
     ];

@@ -58,8 +58,9 @@ impl Visitor {
         user.map(|user| user.name.clone()).unwrap_or_default()
     }
 
-    /// Logs in with a password, and whoever was logged in out. Several names and passwords are
-    /// several ways to read what the client has sent. It takes its time where they are wrong.
+    /// Logs in with a password, and whoever else was logged in out; who was it before keeps the
+    /// channel, and what waits there. Several names and passwords are several ways to read what
+    /// the client has sent. It takes its time where they are wrong.
     ///
     /// # Errors
     /// [`LoginError`]; it is in the log already.
@@ -68,7 +69,6 @@ impl Visitor {
         mut names: Vec<String>,
         passwords: Vec<Zeroizing<String>>,
     ) -> Result<Arc<Channel>, LoginError> {
-        self.log_out();
         let users = Arc::clone(&self.gate.rules().users);
         if names.iter().any(|name| users.get(name).is_some()) {
             names.retain(|name| users.get(name).is_some());
@@ -78,6 +78,9 @@ impl Visitor {
         let name = names.first().cloned().unwrap_or_default();
         let verdict = self.verify(names, passwords).await;
         let entered = verdict.and_then(|user| self.enter(&user, "password"));
+        if entered.is_err() {
+            self.log_out();
+        }
         match &entered {
             Ok(channel) => {
                 let user = channel.user();
@@ -119,6 +122,9 @@ impl Visitor {
             return;
         };
         self.gate.hub.detach(channel.id());
+        if let Some(seat) = &mut self.seat {
+            seat.unsettle();
+        }
         let counters = channel.counters();
         tracing::info!(
             client = %self.peer,
@@ -132,6 +138,15 @@ impl Visitor {
     }
 
     fn enter(&mut self, user: &Arc<User>, by: &str) -> Result<Arc<Channel>, LoginError> {
+        if let Some(channel) = self.channel.clone() {
+            if channel.user().name == user.name {
+                self.settle(&channel, &user.name)?;
+                // As at every login.
+                channel.set_filter(channel.user().filter);
+                return Ok(channel);
+            }
+            self.log_out();
+        }
         let client = Client {
             user: Arc::clone(user),
             service: self.service,

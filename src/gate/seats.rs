@@ -66,11 +66,13 @@ impl Seats {
         places.last += 1;
         let id = places.last;
         let strangers = places.strangers.entry(network).or_default();
-        strangers.push_back(Stranger { id, end });
+        let stranger = end.clone();
+        strangers.push_back(Stranger { id, end: stranger });
         Some(Seat {
             seats: Arc::clone(self),
             network,
             id,
+            end,
             settled: false,
         })
     }
@@ -116,10 +118,27 @@ pub struct Seat {
     seats: Arc<Seats>,
     network: Network,
     id: u64,
+    end: CancellationToken,
     settled: bool,
 }
 
 impl Seat {
+    /// Its client is logged in no more: the last of those who are not.
+    pub fn unsettle(&mut self) {
+        if !std::mem::take(&mut self.settled) {
+            return;
+        }
+        let mut places = self.seats.places();
+        places.last += 1;
+        self.id = places.last;
+        let stranger = Stranger {
+            id: self.id,
+            end: self.end.clone(),
+        };
+        let strangers = places.strangers.entry(self.network).or_default();
+        strangers.push_back(stranger);
+    }
+
     /// Its client is logged in and keeps it; false where it was lost just before.
     pub fn settle(&mut self) -> bool {
         let kept = self.settled || self.seats.places().strike(self.network, self.id);
@@ -190,6 +209,23 @@ mod tests {
         assert!(crowd.iter().all(|(_, end)| !end.is_cancelled()));
         drop(crowd);
         assert_eq!(seats.places().taken, 0);
+    }
+
+    #[test]
+    fn who_logs_out_makes_room_like_the_others() {
+        let seats = Seats::new(3);
+        let mut crowd: Vec<_> = (0..3).map(|_| take(&seats, 1).unwrap()).collect();
+        assert!(crowd.iter_mut().all(|(seat, _)| seat.settle()));
+        assert!(take(&seats, 2).is_none());
+        for (seat, _) in crowd.iter_mut().take(2).rev() {
+            seat.unsettle();
+        }
+        // The one that logged out first.
+        let _other = take(&seats, 2).unwrap();
+        let ended: Vec<bool> = crowd.iter().map(|(_, end)| end.is_cancelled()).collect();
+        assert_eq!(ended, [false, true, false]);
+        drop(crowd);
+        assert_eq!(seats.places().taken, 1);
     }
 
     #[test]

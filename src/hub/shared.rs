@@ -5,14 +5,17 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use crate::event::Event;
+use crate::event::json::Generation;
 use crate::event::text::{self, TextForm};
+use crate::wire::ws::{self, Dialect};
 
-/// An event on its way, with its text line made once for all clients.
+/// An event on its way, with the text of each kind of client made once for all of them.
 #[derive(Debug)]
 pub struct SharedEvent {
     event: Event,
     origin: Option<u16>,
     line: OnceLock<Bytes>,
+    messages: [OnceLock<Bytes>; 2],
 }
 
 impl SharedEvent {
@@ -23,6 +26,7 @@ impl SharedEvent {
             event,
             origin,
             line: OnceLock::new(),
+            messages: Default::default(),
         })
     }
 
@@ -55,5 +59,21 @@ impl SharedEvent {
             Bytes::from(out)
         };
         self.line.get_or_init(make).clone()
+    }
+
+    /// The message that brings it to websocket clients. The names are the driver's own, the same
+    /// at each call.
+    #[must_use]
+    pub fn message(&self, dialect: Dialect, generation: Generation) -> Bytes {
+        let make = || {
+            let mut out = Vec::with_capacity(256 + 5 * self.event.data.len());
+            ws::write_event(dialect, &self.event, generation, &mut out);
+            Bytes::from(out)
+        };
+        let at = match dialect {
+            Dialect::Ws1 => 0,
+            Dialect::Ws2 => 1,
+        };
+        self.messages[at].get_or_init(make).clone()
     }
 }

@@ -15,6 +15,7 @@ use super::{Context, Control};
 use crate::gate::Seat;
 use crate::gate::audit::{self, Refusals};
 use crate::hub::{Channel, SharedEvent};
+use crate::net::accept::{LINGER, linger};
 use crate::os::now;
 use crate::wire::binary::BadFrame;
 use crate::wire::link::{LINE_BEFORE_LOGIN, Request, Session, reply, session};
@@ -29,9 +30,6 @@ const ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// How long the answer to a login is worked on for somebody who says nothing more: long enough
 /// for a check and the wait after it, where there is no crowd.
 const LAST_WORD: Duration = Duration::from_secs(5);
-/// How long the last words may take.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
-
 /// What a session runs over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Beneath {
@@ -97,16 +95,6 @@ pub(super) async fn run<S>(
             _ = tokio::time::timeout(LINGER, rest) => {}
         }
     }
-}
-
-/// Closes so that the last words arrive: bytes that were not read would turn the close into a
-/// reset, which loses them.
-pub(super) async fn linger<S>(stream: &mut S) -> io::Result<u64>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    stream.shutdown().await?;
-    tokio::io::copy(stream, &mut tokio::io::sink()).await
 }
 
 /// Why a session ended.

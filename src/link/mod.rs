@@ -9,17 +9,15 @@ pub mod server;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::event::text::TextForm;
 use crate::gate::{Gate, Seats};
+use crate::net::accept::Farewells;
 use crate::wire::binary::Mark;
 use crate::wire::binary::replay::Seen;
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
-
-/// Clients beyond `max-clients` that are told so at a time; more are closed without a word.
-const FAREWELLS: usize = 64;
 
 /// What all sessions of a link server share.
 #[derive(Debug)]
@@ -32,8 +30,7 @@ pub struct Context {
     /// Binary frames that have come.
     seen: Mutex<Seen>,
     seats: Arc<Seats>,
-    /// Those who are told that there is no place for them, while they read it.
-    farewells: Arc<Semaphore>,
+    farewells: Farewells,
 }
 
 /// What may change while sessions go on, beside the rules of the gate.
@@ -70,7 +67,7 @@ impl Context {
             gate,
             settings: RwLock::new(Arc::new(settings)),
             seen: Mutex::default(),
-            farewells: Arc::new(Semaphore::new(FAREWELLS)),
+            farewells: Farewells::default(),
         })
     }
 

@@ -322,6 +322,7 @@ impl Performer {
             rows.push(InterfaceRow {
                 id: channel.id(),
                 guid: channel.guid(),
+                service: channel.service(),
                 peer: channel.peer().to_owned(),
                 // Clients take the last nineteen characters of the row: there is no Z.
                 started: String::from_utf8_lossy(&started)

@@ -135,9 +135,11 @@ fn run_file(functions: &Arc<Functions>, file: &Path) -> Result<Running, Failure>
     for mut entry in entries {
         let (driver, _) = config::load_driver(&entry.config)
             .map_err(|error| Failure::problem(error.to_string()))?;
+        let websockets = driver.websocket.as_ref().map(|found| &found.interfaces);
         let shown = driver
             .interfaces
             .iter()
+            .chain(websockets.into_iter().flatten())
             .map(|i| i.text.as_str())
             .collect::<Vec<_>>();
         let own_broker = !driver.mqtt.is_empty() || entry.has_mqtt;

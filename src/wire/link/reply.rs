@@ -1,5 +1,6 @@
 //! What the server says. Clients compare these texts letter by letter: none may change.
 
+use crate::auth::Service;
 use crate::event::Guid;
 use crate::wire::binary::code::error;
 
@@ -143,6 +144,8 @@ pub struct Capabilities(u64);
 impl Capabilities {
     /// The tcp/ip link protocol.
     pub const TCPIP: Self = Self(1 << 15);
+    /// Websockets are served too.
+    pub const WEBSOCKET: Self = Self(1 << 10);
     /// Reachable by IPv6.
     pub const IPV6: Self = Self(1 << 6);
     /// Reachable by IPv4.
@@ -192,10 +195,9 @@ pub struct InterfaceRow {
     pub peer: String,
     /// `2026-11-20T19:41:06`, UTC.
     pub started: String,
+    /// What the client speaks.
+    pub service: Service,
 }
-
-/// The type of a tcp/ip client in INTERFACE LIST.
-const TCPIP_CLIENT: u8 = 4;
 
 impl InterfaceRow {
     /// `1,4,FF:…:00,tcp/ip client 127.0.0.1:4711 | Started at 2026-11-20T19:41:06`: the name has
@@ -203,18 +205,31 @@ impl InterfaceRow {
     #[must_use]
     pub fn text(&self) -> String {
         format!(
-            "{},{TCPIP_CLIENT},{},{}\r\n",
+            "{},{},{},{}\r\n",
             self.id,
+            self.kind(),
             self.guid,
             self.name()
         )
+    }
+
+    /// Its type (VSCP specification, "INTERFACE LIST").
+    fn kind(&self) -> u8 {
+        match self.service {
+            Service::Link => 4,
+            Service::Websocket => 7,
+        }
     }
 
     /// The last field of it.
     #[must_use]
     pub fn name(&self) -> String {
         let peer = self.peer.replace([',', '|'], "_");
-        format!("tcp/ip client {peer} | Started at {}", self.started)
+        let what = match self.service {
+            Service::Link => "tcp/ip",
+            Service::Websocket => "websocket",
+        };
+        format!("{what} client {peer} | Started at {}", self.started)
     }
 }
 

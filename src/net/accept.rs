@@ -1,0 +1,125 @@
+//! Accepting clients, whatever they speak.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long the last words may take.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// Clients that are told that there is no place for them at a time; more are closed without a
+/// word.
+const FAREWELLS: usize = 64;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts clients until `stop`, and hands each to `admit`.
+pub async fn serve(
+    listener: TcpListener,
+    stop: CancellationToken,
+    mut admit: impl FnMut(TcpStream, SocketAddr),
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = FIRST_PAUSE;
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                // Replies are small and each is one write: waiting for more would only delay them.
+                match stream.set_nodelay(true).and_then(|()| keep_alive(&stream)) {
+                    Ok(()) => admit(stream, peer),
+                    Err(error) => {
+                        tracing::debug!(client = %peer, "the client left at once: {error}")
+                    }
+                }
+            }
+            Err(error) if is_of_one_client(&error) => {}
+            Err(error) => {
+                // Out of descriptors, most likely: those who are in go on, and it passes.
+                tracing::warn!("cannot accept a client, waiting {pause:?}: {error}");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Finds peers that have gone without a word, within about two minutes.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let settings = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15));
+    socket2::SockRef::from(stream).set_tcp_keepalive(&settings)
+}
+
+fn is_of_one_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | Interrupted
+    )
+}
+
+/// Closes so that the last words arrive: bytes that were not read would turn the close into a
+/// reset, which loses them.
+///
+/// # Errors
+/// Where the connection is broken already.
+pub async fn linger<S>(stream: &mut S) -> io::Result<u64>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.shutdown().await?;
+    tokio::io::copy(stream, &mut tokio::io::sink()).await
+}
+
+/// Tells clients that there is no place for them.
+#[derive(Debug)]
+pub struct Farewells(Arc<Semaphore>);
+
+impl Default for Farewells {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(FAREWELLS)))
+    }
+}
+
+impl Farewells {
+    /// Says these words and closes. Each holds a descriptor for a while: in a flood some are
+    /// closed at once.
+    pub fn say(
+        &self,
+        mut stream: TcpStream,
+        words: &'static [u8],
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let Ok(place) = Arc::clone(&self.0).try_acquire_owned() else {
+            return;
+        };
+        tasks.spawn(async move {
+            let farewell = async {
+                stream.write_all(words).await?;
+                linger(&mut stream).await
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = tokio::time::timeout(LINGER, farewell) => {}
+            }
+            drop(place);
+        });
+    }
+}
