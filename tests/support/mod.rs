@@ -12,6 +12,7 @@ pub(crate) mod crowd;
 pub(crate) mod dialogue;
 pub(crate) mod host;
 pub(crate) mod mosquitto;
+pub(crate) mod program;
 pub(crate) mod raw;
 pub(crate) mod reload;
 pub(crate) mod scripted;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vscpl2drv_link::event::Filter;
 
-use crate::login::Address;
+use crate::address::Address;
 
 /// Run and check the VSCP link driver, send and watch VSCP events
 #[derive(Parser)]
@@ -187,7 +187,9 @@ Examples:
   Sensor 2 measures 69.46 degrees Celsius:
     vscp-link send --user admin 0,10,6,,,,-,0x8A,0x82,0x1B,0x22
   The lines of a file, to a server elsewhere; empty ones and # comments are passed over:
-    vscp-link send --host 192.168.1.7 --user admin - < events.txt")]
+    vscp-link send --host 192.168.1.7 --user admin - < events.txt
+  By websocket:
+    vscp-link send --host ws1://localhost --key-file vscp.key --user admin 0,20,3,,,,-")]
 pub(crate) struct SendArgs {
     /// The events; `-` reads them from standard input, one a line
     #[arg(required = true, value_name = "EVENT")]
@@ -219,7 +221,9 @@ Examples:
   Only class 10, measurements:
     vscp-link monitor --user admin --filter 0,10 --mask 0,0xFFFF
   The values of the next ten events, with jq:
-    vscp-link monitor --user admin --json --count 10 | jq .measurement.value")]
+    vscp-link monitor --user admin --json --count 10 | jq .measurement.value
+  By websocket, with TLS:
+    vscp-link monitor --host wss2://example.org --key-file vscp.key --user admin")]
 pub(crate) struct MonitorArgs {
     /// Print JSON, one object a line
     #[arg(long)]
@@ -263,12 +267,15 @@ pub(crate) struct BrokerArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct LoginArgs {
-    /// Where the server is; an IPv6 address in brackets; stcp://HOST[:PORT] for TLS
+    /// Where the server is; an IPv6 address in brackets; stcp://HOST[:PORT] for TLS. For a
+    /// websocket ws1:// or ws2://HOST[:PORT][/PATH] (port 8884, path /ws1 or /ws2), with
+    /// TLS wss1:// or wss2://; ws://HOST/ws1 is ws1 too
     #[arg(
         long,
         short = 'H',
         value_name = "HOST[:PORT]",
-        default_value = "127.0.0.1:9598"
+        default_value = "127.0.0.1:9598",
+        verbatim_doc_comment
     )]
     pub(crate) host: Address,
     /// Who logs in
@@ -290,8 +297,9 @@ pub(crate) struct LoginArgs {
     /// With TLS: trust whoever answers
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// A file with the key of the binary mode: hexadecimal, for you alone to read
-    #[arg(long, value_name = "FILE")]
+    /// A file with the server's key: hexadecimal, for you alone to read. Websocket logins
+    /// need it (the first 32 digits); with a link it asks for the binary mode
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) key_file: Option<PathBuf>,
     /// The cipher of the binary mode
     #[arg(long, default_value = "aes256", value_parser = ["aes128", "aes192", "aes256"], requires = "key_file")]

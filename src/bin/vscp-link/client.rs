@@ -1,23 +1,22 @@
-//! The link protocol from the client's side, on a blocking socket
-//! (VSCP specification, "VSCP over TCP/IP").
+//! The link protocol from the client's side (VSCP specification, "VSCP over TCP/IP"), and what
+//! else is translated to its words and lines.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, StreamOwned};
-
 use vscpl2drv_link::wire::binary::Cipher;
+use zeroize::Zeroizing;
 
+use crate::address::{Address, Place};
 use crate::failure::printable;
 use crate::frames::{FrameError, Frames};
-use crate::login::Address;
+use crate::lines::Lines;
+use crate::messages::{Key, Messages};
+use crate::no_websocket::WebError;
+use crate::stream::{Stream, is_late};
+use crate::websocket::Socket;
 
-/// Bytes of a line; the longest event has about 2700.
-const LINE_MAX: usize = 16 * 1024;
 /// Lines of an answer.
 const REPLY_MAX: usize = 1024;
 
@@ -54,9 +53,23 @@ pub(crate) enum ClientError {
     /// The binary mode failed.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// The websocket failed.
+    #[error(transparent)]
+    Web(#[from] WebError),
     /// The connection failed.
     #[error("the connection failed")]
     Io(#[from] io::Error),
+}
+
+impl ClientError {
+    /// Why nothing could be read or written, after a wait for as long as `patience`.
+    pub(crate) fn of(error: io::Error, patience: Duration) -> Self {
+        match error.kind() {
+            _ if is_late(&error) => Self::Silent(patience),
+            io::ErrorKind::ConnectionReset => Self::Closed,
+            _ => error.into(),
+        }
+    }
 }
 
 /// A server's answer to a command.
@@ -70,82 +83,42 @@ pub(crate) struct Reply {
     pub(crate) lines: Vec<String>,
 }
 
-/// A connection to a link server.
+impl Reply {
+    /// To what is not sent yet.
+    fn nothing() -> Self {
+        Self {
+            ok: true,
+            status: String::new(),
+            lines: Vec::new(),
+        }
+    }
+}
+
+/// A connection to a server.
 pub(crate) struct Client {
-    stream: Stream,
+    way: Way,
+    /// Of a link.
     input: Lines,
-    /// In the binary mode.
-    frames: Option<Frames>,
     timeout: Duration,
 }
 
-/// What a connection runs over.
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
-}
-
-impl Stream {
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref(),
-        }
-    }
-
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => stream.read(bytes),
-            Self::Tls(stream) => stream.read(bytes),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Plain(stream) => stream.write_all(bytes),
-            Self::Tls(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
-        }
-    }
+/// Which protocol a connection speaks.
+enum Way {
+    /// The link's, in lines or, in the binary mode, in frames.
+    Link(Stream, Option<Box<Frames>>),
+    /// That of websockets.
+    Web(Box<Socket>, Messages),
 }
 
 impl Client {
-    /// Connects to the first address that answers and reads the greeting. `timeout` is for each
-    /// address, and for each answer from then on.
+    /// A link: reads the greeting. `timeout` is for each answer.
     ///
     /// # Errors
-    /// Where nobody is there, somebody else is, or the server has no room.
-    pub(crate) fn connect(
-        address: &Address,
-        tls: Option<&Arc<ClientConfig>>,
-        timeout: Duration,
-    ) -> Result<Self, ClientError> {
-        let connect_error = |error| ClientError::Connect(address.clone(), error);
-        let found = (address.host.as_str(), address.port)
-            .to_socket_addrs()
-            .map_err(|e| ClientError::Lookup(address.clone(), e))?;
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for one in found {
-            match TcpStream::connect_timeout(&one, timeout) {
-                Ok(stream) => {
-                    let stream = match tls {
-                        None => Stream::Plain(stream),
-                        Some(tls) => secure(stream, &address.host, tls).map_err(connect_error)?,
-                    };
-                    return Self::greet(stream, timeout);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(connect_error(last))
-    }
-
-    fn greet(stream: Stream, timeout: Duration) -> Result<Self, ClientError> {
-        stream.socket().set_nodelay(true)?;
-        stream.socket().set_write_timeout(Some(timeout))?;
+    /// Where somebody else is there, or the server has no room.
+    pub(crate) fn link(stream: Stream, timeout: Duration) -> Result<Self, ClientError> {
         let mut client = Self {
-            stream,
+            way: Way::Link(stream, None),
             input: Lines::default(),
-            frames: None,
             timeout,
         };
         let greeting = client.reply()?;
@@ -155,14 +128,55 @@ impl Client {
         Ok(client)
     }
 
-    /// Goes on in frames.
+    /// A link that goes on in frames.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where the server does not offer it.
-    pub(crate) fn go_binary(&mut self, cipher: Cipher) -> Result<(), ClientError> {
-        self.demand("BINARY", &["BINARY"])?;
-        self.frames = Some(Frames::new(cipher));
-        Ok(())
+    /// As [`link`](Self::link), and [`ClientError::Refused`] where the server does not offer it.
+    pub(crate) fn binary(
+        stream: Stream,
+        cipher: Cipher,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let mut client = Self::link(stream, timeout)?;
+        client.demand("BINARY", &["BINARY"])?;
+        if let Way::Link(_, frames) = &mut client.way {
+            *frames = Some(Box::new(Frames::new(cipher)));
+        }
+        Ok(client)
+    }
+
+    /// A websocket: opens it and waits for the session id.
+    ///
+    /// # Errors
+    /// [`ClientError::Web`], mostly, where the server has none there.
+    pub(crate) fn web(
+        stream: Stream,
+        address: &Address,
+        place: &Place,
+        key: Key,
+        timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let mut socket = Socket::open(stream, address, place, timeout)?;
+        let deadline = Instant::now() + timeout;
+        let greeting = loop {
+            match socket.read(deadline, timeout) {
+                Ok(Some(text)) => break text,
+                Ok(None) => {}
+                Err(ClientError::Silent(_)) => {
+                    return Err(WebError::NoGreeting(place.path.clone(), timeout).into());
+                }
+                Err(ClientError::Closed) => {
+                    return Err(WebError::NotGreeted(place.path.clone()).into());
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        let messages = Messages::new(place.dialect, key, &greeting).map_err(WebError::from)?;
+        Ok(Self {
+            way: Way::Web(Box::new(socket), messages),
+            input: Lines::default(),
+            timeout,
+        })
     }
 
     /// Logs in.
@@ -173,7 +187,10 @@ impl Client {
         for (command, word) in [("USER", user), ("PASS", password)] {
             let reply = self.command(&[command, word])?;
             if !reply.ok {
-                return Err(ClientError::Login(reply.status));
+                return Err(match &self.way {
+                    Way::Link(..) => ClientError::Login(reply.status),
+                    Way::Web(..) => WebError::Login(reply.status).into(),
+                });
             }
         }
         Ok(())
@@ -187,21 +204,25 @@ impl Client {
         if words.iter().any(|word| word.contains(['\r', '\n'])) {
             return Err(ClientError::LineBreak);
         }
-        if let Some(frames) = &mut self.frames {
-            return match frames.command(words)? {
-                Some(frame) => {
-                    self.stream.write_all(&frame)?;
-                    self.reply()
-                }
-                None => Ok(Reply {
-                    ok: true,
-                    status: String::new(),
-                    lines: Vec::new(),
-                }),
-            };
+        let (deadline, patience) = (Instant::now() + self.timeout, self.timeout);
+        match &mut self.way {
+            Way::Link(stream, frames) => {
+                let bytes = match frames {
+                    None => Some(Zeroizing::new((words.join(" ") + "\r\n").into_bytes())),
+                    Some(frames) => frames.command(words)?.map(Zeroizing::new),
+                };
+                let Some(bytes) = bytes else {
+                    return Ok(Reply::nothing());
+                };
+                stream.until(deadline);
+                let sent = stream.write_all(&bytes).and_then(|()| stream.flush());
+                sent.map_err(|error| ClientError::of(error, patience))?;
+            }
+            Way::Web(socket, messages) => match messages.command(words).map_err(WebError::from)? {
+                Some(message) => socket.send(message, deadline, patience)?,
+                None => return Ok(Reply::nothing()),
+            },
         }
-        let line = zeroize::Zeroizing::new(words.join(" ") + "\r\n");
-        self.stream.write_all(line.as_bytes())?;
         self.reply()
     }
 
@@ -223,7 +244,11 @@ impl Client {
 
     /// Ends the session politely. The answer is waited for, so that the server has read everything.
     pub(crate) fn quit(mut self) {
-        let _ = self.command(&["QUIT"]);
+        let deadline = Instant::now() + self.timeout;
+        match &mut self.way {
+            Way::Link(..) => drop(self.command(&["QUIT"])),
+            Way::Web(socket, _) => socket.close(deadline),
+        }
     }
 
     fn reply(&mut self) -> Result<Reply, ClientError> {
@@ -250,116 +275,52 @@ impl Client {
     /// # Errors
     /// [`ClientError::Silent`] where it does not.
     pub(crate) fn next_line(&mut self, patience: Duration) -> Result<String, ClientError> {
-        self.line(Instant::now() + patience, patience)
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        match &mut self.frames {
-            None => self.input.push(bytes),
-            Some(frames) => {
-                let (lines, answers) = frames.take(bytes)?;
-                self.input.push(&lines);
-                if !answers.is_empty() {
-                    self.stream.write_all(&answers)?;
-                }
-            }
+        let half = Instant::now() + patience / 2;
+        let whole = Instant::now() + patience;
+        if let Way::Link(..) = self.way {
+            return self.line(whole, patience);
         }
-        Ok(())
+        // A websocket may have nothing to say for hours: it is asked whether it still lives.
+        match self.line(half, patience) {
+            Err(ClientError::Silent(_)) => {
+                if let Way::Web(socket, _) = &mut self.way {
+                    socket.ping(whole, patience)?;
+                }
+                self.line(whole, patience)
+            }
+            found => found,
+        }
     }
 
     fn line(&mut self, deadline: Instant, patience: Duration) -> Result<String, ClientError> {
-        loop {
-            if let Some(line) = self.input.next()? {
-                return Ok(line);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(ClientError::Silent(patience));
-            }
-            self.stream.socket().set_read_timeout(Some(left))?;
-            let mut chunk = [0; 4096];
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(ClientError::Closed),
-                Ok(count) => self.take(&chunk[..count])?,
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                        return Err(ClientError::Silent(patience));
-                    }
-                    io::ErrorKind::ConnectionReset => return Err(ClientError::Closed),
-                    _ => return Err(error.into()),
-                },
-            }
+        match &mut self.way {
+            Way::Web(socket, messages) => match socket.read(deadline, patience)? {
+                Some(text) => Ok(messages.line(&text).map_err(WebError::from)?),
+                None => Ok(String::new()),
+            },
+            Way::Link(stream, frames) => loop {
+                if let Some(line) = self.input.next()? {
+                    return Ok(line);
+                }
+                stream.until(deadline);
+                let mut chunk = [0; 4096];
+                let bytes = match stream.read(&mut chunk) {
+                    Ok(0) => return Err(ClientError::Closed),
+                    Ok(count) => &chunk[..count],
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => return Err(ClientError::of(error, patience)),
+                };
+                let Some(frames) = frames else {
+                    self.input.push(bytes);
+                    continue;
+                };
+                let (lines, answers) = frames.take(bytes)?;
+                self.input.push(&lines);
+                if !answers.is_empty() {
+                    let sent = stream.write_all(&answers).and_then(|()| stream.flush());
+                    sent.map_err(|error| ClientError::of(error, patience))?;
+                }
+            },
         }
-    }
-}
-
-fn secure(stream: TcpStream, host: &str, tls: &Arc<ClientConfig>) -> io::Result<Stream> {
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let connection = ClientConnection::new(Arc::clone(tls), name).map_err(io::Error::other)?;
-    Ok(Stream::Tls(Box::new(StreamOwned::new(connection, stream))))
-}
-
-/// Bytes that become lines.
-#[derive(Default)]
-struct Lines {
-    bytes: Vec<u8>,
-    /// Where the next line begins; what is before it has been taken.
-    start: usize,
-}
-
-impl Lines {
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// A whole line without its end, LF or CR LF; `None` where there is none yet.
-    fn next(&mut self) -> Result<Option<String>, ClientError> {
-        let rest = &self.bytes[self.start..];
-        let end = memchr::memchr(b'\n', rest);
-        if end.unwrap_or(rest.len()) > LINE_MAX {
-            return Err(ClientError::TooLong(LINE_MAX, "bytes"));
-        }
-        let Some(end) = end else {
-            return Ok(None);
-        };
-        let line = &rest[..end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = String::from_utf8_lossy(line).into_owned();
-        self.start += end + 1;
-        Ok(Some(line))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn all(lines: &mut Lines) -> Vec<String> {
-        std::iter::from_fn(|| lines.next().unwrap()).collect()
-    }
-
-    #[test]
-    fn lines_come_whole_wherever_they_are_cut() {
-        let text = b"one\r\n\r\ntwo\nthr\xC3\xA9\xC3\r\nrest";
-        for cut in 0..text.len() {
-            let mut lines = Lines::default();
-            lines.push(&text[..cut]);
-            let mut found = all(&mut lines);
-            lines.push(&text[cut..]);
-            found.extend(all(&mut lines));
-            assert_eq!(found, ["one", "", "two", "thré\u{FFFD}"], "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_line_has_an_end() {
-        let mut lines = Lines::default();
-        lines.push(&vec![b'x'; LINE_MAX]);
-        assert!(lines.next().unwrap().is_none());
-        lines.push(b"x");
-        assert!(matches!(lines.next(), Err(ClientError::TooLong(..))));
     }
 }

@@ -3,105 +3,28 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Read};
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio_rustls::rustls::ClientConfig;
-use vscpl2drv_link::config::model::{LINK_PORT, TlsClient, TlsVersions};
+use vscpl2drv_link::config::model::{TlsClient, TlsVersions};
 use vscpl2drv_link::error::with_causes;
 use vscpl2drv_link::net::tls::client;
 use vscpl2drv_link::wire::binary::Cipher;
 use zeroize::Zeroizing;
 
+use crate::address::Address;
 use crate::args::LoginArgs;
 use crate::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::frames;
+use crate::messages::{self, Key};
+use crate::stream::Stream;
 
 /// Holds the password where the command line does not.
 const PASSWORD_VARIABLE: &str = "VSCP_LINK_PASSWORD";
 /// Bytes of a password, far more than any server takes.
 const PASSWORD_MAX: u64 = 4096;
-
-/// A host and a port, not looked up yet.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Address {
-    /// A name, or an address without brackets.
-    pub(crate) host: String,
-    /// The port.
-    pub(crate) port: u16,
-    /// TLS is spoken there.
-    pub(crate) secure: bool,
-}
-
-/// Why a text is not an [`Address`].
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(crate) enum AddressError {
-    #[error("a host was expected, as in localhost:9598 or [::1]:9598")]
-    Host,
-    #[error("{0:?} is not a port, 1 to 65535")]
-    Port(String),
-    #[error("{0}:// cannot be spoken, only tcp:// and stcp:// can")]
-    Scheme(String),
-}
-
-/// `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address, with `tcp://`
-/// before it or not, or with `stcp://` for TLS.
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (secure, text) = match text.split_once("://") {
-            Some(("tcp", rest)) => (false, rest),
-            Some(("stcp", rest)) => (true, rest),
-            Some((scheme, _)) => return Err(AddressError::Scheme(scheme.to_owned())),
-            None => (false, text),
-        };
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest.split_once(']').ok_or(AddressError::Host)?;
-                match rest.strip_prefix(':') {
-                    Some(port) => (host, Some(port)),
-                    None if rest.is_empty() => (host, None),
-                    None => return Err(AddressError::Host),
-                }
-            }
-            // More than one colon: an IPv6 address without a port.
-            None if text.matches(':').count() > 1 => (text, None),
-            None => match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            },
-        };
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(AddressError::Host);
-        }
-        let port = match port {
-            None => LINK_PORT,
-            Some(text) => match text.parse() {
-                Ok(port) if port != 0 => port,
-                _ => return Err(AddressError::Port(text.to_owned())),
-            },
-        };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            secure,
-        })
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
 
 /// Everything that logging in needs, so that it can be done again.
 pub(crate) struct Login {
@@ -110,7 +33,17 @@ pub(crate) struct Login {
     password: Zeroizing<String>,
     timeout: Duration,
     tls: Option<Arc<ClientConfig>>,
-    cipher: Option<Cipher>,
+    secret: Secret,
+}
+
+/// What a key file is for.
+enum Secret {
+    /// There is none.
+    None,
+    /// For the binary mode.
+    Cipher(Box<Cipher>),
+    /// For the login of a websocket.
+    Key(Key),
 }
 
 impl Login {
@@ -119,13 +52,22 @@ impl Login {
     /// # Errors
     /// Where there is no password, or it cannot be read.
     pub(crate) fn new(args: &LoginArgs) -> Result<Self, Failure> {
+        // What is wrong with the call is said before anybody is asked.
+        let tls = tls(args)?;
+        let secret = match &args.host.web {
+            Some(_) => Secret::Key(messages::key(args)?),
+            None => match frames::cipher(args)? {
+                Some(cipher) => Secret::Cipher(Box::new(cipher)),
+                None => Secret::None,
+            },
+        };
         Ok(Self {
             address: args.host.clone(),
             user: args.user.clone(),
             password: password(args)?,
             timeout: Duration::from_secs(args.timeout),
-            tls: tls(args)?,
-            cipher: frames::cipher(args)?,
+            tls,
+            secret,
         })
     }
 
@@ -139,10 +81,16 @@ impl Login {
     /// # Errors
     /// Where the server is not there, is none, or says no.
     pub(crate) fn open(&self) -> Result<Client, ClientError> {
-        let mut client = Client::connect(&self.address, self.tls.as_ref(), self.timeout)?;
-        if let Some(cipher) = &self.cipher {
-            client.go_binary(cipher.clone())?;
-        }
+        let stream = Stream::open(&self.address, self.tls.as_ref(), self.timeout)?;
+        let mut client = match (&self.secret, &self.address.web) {
+            (Secret::Key(key), Some(place)) => {
+                Client::web(stream, &self.address, place, key.clone(), self.timeout)?
+            }
+            (Secret::Cipher(cipher), _) => {
+                Client::binary(stream, (**cipher).clone(), self.timeout)?
+            }
+            _ => Client::link(stream, self.timeout)?,
+        };
         client.login(&self.user, &self.password)?;
         Ok(client)
     }
@@ -153,10 +101,10 @@ fn tls(args: &LoginArgs) -> Result<Option<Arc<ClientConfig>>, Failure> {
     if !args.host.secure {
         return match (&args.ca_file, &args.certificate, args.insecure) {
             (None, None, false) => Ok(None),
-            _ => Err(Failure::usage(
-                "--ca-file, --certificate and --insecure are for TLS: write the host as stcp://HOST"
-                    .to_owned(),
-            )),
+            _ => Err(Failure::usage(format!(
+                "--ca-file, --certificate and --insecure are for TLS: write the host as {}://HOST",
+                args.host.with_tls()
+            ))),
         };
     }
     let config = TlsClient {
@@ -237,39 +185,6 @@ fn first_line(input: impl Read) -> std::io::Result<Zeroizing<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses() {
-        for (text, shown) in [
-            ("localhost", "localhost:9598"),
-            ("tcp://broker.example:1", "broker.example:1"),
-            ("10.0.0.1:65535", "10.0.0.1:65535"),
-            ("[::1]:9598", "[::1]:9598"),
-            ("[::1]", "[::1]:9598"),
-            ("::1", "[::1]:9598"),
-        ] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), shown);
-        }
-    }
-
-    #[test]
-    fn addresses_that_are_none() {
-        for text in ["", ":9598", "[::1", "[::1]9598", "two words", "[]"] {
-            assert_eq!(text.parse::<Address>(), Err(AddressError::Host), "{text}");
-        }
-        for text in ["a:0", "a:", "a:65536", "a:b"] {
-            assert!(
-                matches!(text.parse::<Address>(), Err(AddressError::Port(_))),
-                "{text}"
-            );
-        }
-        assert_eq!(
-            "http://a".parse::<Address>(),
-            Err(AddressError::Scheme("http".into()))
-        );
-        assert!("stcp://a".parse::<Address>().unwrap().secure);
-        assert!(!"tcp://a".parse::<Address>().unwrap().secure);
-    }
 
     #[test]
     fn only_the_line_end_is_taken_off_a_password() {

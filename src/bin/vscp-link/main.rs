@@ -6,9 +6,12 @@
 //! | [`run`], [`check`], [`send`], [`monitor`], [`broker`] | the subcommands |
 //! | [`user`] | the users file |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
-//! | [`client`] | the link protocol from the client's side |
+//! | [`address`], [`login`] | where the server is, who logs in |
+//! | [`stream`] | TCP or TLS, with a deadline |
+//! | [`client`], [`lines`] | the link protocol from the client's side |
 //! | [`frames`] | its binary mode |
-//! | [`login`] | where the server is, who logs in |
+//! | [`messages`] | the websocket protocols, as if they were the link's |
+//! | [`websocket`], [`no_websocket`] | a websocket, and why there is none |
 //! | [`render`] | an event as a line for people, or as JSON |
 //! | [`failure`] | what ends the program, and with which code |
 
@@ -23,6 +26,7 @@ use clap::Parser;
 use crate::args::{Cli, Command};
 use crate::failure::Failure;
 
+mod address;
 mod args;
 mod broker;
 mod check;
@@ -31,12 +35,17 @@ mod daemon;
 mod failure;
 mod frames;
 mod host;
+mod lines;
 mod login;
+mod messages;
 mod monitor;
+mod no_websocket;
 mod render;
 mod run;
 mod send;
+mod stream;
 mod user;
+mod websocket;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

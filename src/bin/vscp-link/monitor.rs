@@ -2,10 +2,11 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use vscpl2drv_link::event::text::{self, Defaults};
 use vscpl2drv_link::event::{Event, Filter, Guid};
+use vscpl2drv_link::os::now;
 
 use crate::args::MonitorArgs;
 use crate::client::{Client, ClientError};
@@ -13,7 +14,8 @@ use crate::failure::{Failure, chain, complain, printable};
 use crate::login::Login;
 use crate::render::{self, Form};
 
-/// A server in the receive loop says `+OK` every other second or so: longer silence is a dead peer.
+/// A server in the receive loop says `+OK` every other second or so, and a websocket is asked:
+/// longer silence is a dead peer.
 const SILENCE: Duration = Duration::from_secs(30);
 /// The first pause before a lost connection is made again.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
@@ -91,11 +93,8 @@ impl Monitor {
 }
 
 fn read(line: &str) -> Result<Event, text::EventTextError> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |age| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX));
     let defaults = Defaults {
-        now,
+        now: now(),
         obid: 0,
         guid: Guid::ZERO,
     };
@@ -104,16 +103,20 @@ fn read(line: &str) -> Result<Event, text::EventTextError> {
 
 /// What may be better the next time.
 fn is_loss(error: &ClientError) -> bool {
-    matches!(
-        error,
+    match error {
         ClientError::Closed
-            | ClientError::Silent(_)
-            | ClientError::Io(_)
-            | ClientError::Frame(_)
-            | ClientError::Connect(..)
-            | ClientError::Lookup(..)
-            | ClientError::Unwelcome(_)
-    )
+        | ClientError::Silent(_)
+        | ClientError::Io(_)
+        | ClientError::Frame(_)
+        | ClientError::Connect(..)
+        | ClientError::Lookup(..)
+        | ClientError::Unwelcome(_) => true,
+        ClientError::Web(error) => error.is_passing(),
+        ClientError::Login(_)
+        | ClientError::Refused(..)
+        | ClientError::TooLong(..)
+        | ClientError::LineBreak => false,
+    }
 }
 
 /// Tries until the server is there again; a login that is refused now stays refused.
