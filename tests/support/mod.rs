@@ -7,6 +7,7 @@ pub(crate) mod abuse;
 pub(crate) mod bench;
 pub(crate) mod binary;
 pub(crate) mod certificates;
+pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod dialogue;
