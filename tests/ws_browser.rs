@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 mod support;
 
@@ -13,13 +16,22 @@ use support::client::Client as LinkClient;
 use support::dialogue;
 use support::mosquitto::Mosquitto;
 use support::secure::joined;
-use support::tools::{root, wait_until};
-use support::websocket::{KEY, Server};
+use support::tools::{need, root, wait_until};
+use support::websocket::{KEY, Server, users};
 
 /// The members of the section that serve the page.
 fn pages() -> String {
     let folder = root().join("contrib/web");
     format!(", \"enable-static\": true, \"web-root\": {folder:?}")
+}
+
+/// The member that sends events to a broker and has them back from there.
+fn through(broker: &Mosquitto) -> String {
+    format!(
+        "\"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {}, \"subscribe\": [{{\"topic\": \"vscp/#\"}}], \
+          \"publish\": [{{\"topic\": \"vscp/{{{{class}}}}\", \"format\": \"json\"}}]}},",
+        broker.port()
+    )
 }
 
 /// The next event in the receive loop.
@@ -47,11 +59,9 @@ fn the_page_logs_in_sends_an_event_and_shows_what_comes() {
     let identity = authority.identity("127.0.0.1");
     let broker = Mosquitto::start();
     let more = format!(
-        "\"tls\": {{\"certificate\": {:?}}}, \
-         \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {}, \"subscribe\": [{{\"topic\": \"vscp/#\"}}], \
-          \"publish\": [{{\"topic\": \"vscp/{{{{class}}}}\", \"format\": \"json\"}}]}},",
+        "\"tls\": {{\"certificate\": {:?}}}, {}",
         joined(&identity),
-        broker.port()
+        through(&broker)
     );
     let server = Server::at("wss://127.0.0.1:0", &dialogue::users(), &pages(), &more);
     let mut link = LinkClient::log_in(server.link());
@@ -128,6 +138,91 @@ fn the_page_logs_in_sends_an_event_and_shows_what_comes() {
     let refused = browser.open(&format!("https://{}/ws2.html", other.address()));
     assert_eq!(refused.unwrap_err(), "net::ERR_CERT_AUTHORITY_INVALID");
     other.driver.close();
+    drop(browser);
+    server.driver.close();
+}
+
+/// The page may see all, the Python client asks for class 30, and the user of the link client may
+/// have class 20 alone. All they have in common is the driver and a broker.
+#[test]
+fn page_python_and_link_see_what_each_may() {
+    let authority = Authority::new("ours");
+    let identity = authority.identity("127.0.0.1");
+    let broker = Mosquitto::start();
+    let place = TempDir::new().unwrap();
+    let admin = ", \"rights\": \"admin\"";
+    let some = ", \"rights\": \"user\", \"events\": \"RX;20;*;,TX;20;*;\"";
+    let list = [("page", admin), ("snake", admin), ("linker", some)];
+    let more = format!(
+        "\"tls\": {{\"certificate\": {:?}}}, {}",
+        joined(&identity),
+        through(&broker)
+    );
+    let server = Server::at("wss://127.0.0.1:0", &users(&place, &list), &pages(), &more);
+    let digits: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut browser = Chromium::start(&identity.certificate);
+    let page = format!("https://{}/ws2.html#user=page", server.address());
+    browser.open(&page).unwrap();
+    browser.fill("password", "secret");
+    browser.fill("key", &digits);
+    browser.press("login");
+    browser.wait_for("status", "Logged in as page.");
+    let mut link = LinkClient::connect(server.link()).logged_in("linker");
+    link.must("rcvloop");
+    wait_until("the broker is there", || {
+        server.log().contains("connected uplink=")
+    });
+
+    // It sends class 30, sees that come back, and waits for another.
+    let snake = Command::new(need("timeout"))
+        .args([
+            "120",
+            "/usr/bin/python3",
+            "tests/python/ws_client.py",
+            "ws1",
+        ])
+        .arg(format!("wss://{}/ws1", server.address()))
+        .args([&digits, "snake", "secret"])
+        .arg(authority.file())
+        .current_dir(root())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let kinds = |browser: &mut Chromium| -> Vec<String> {
+        let kind = |row: &Value| format!("{}/{}", row[1], row[2]).replace('"', "");
+        rows(browser).iter().map(kind).collect()
+    };
+    wait_until("the page has what Python sends", || {
+        kinds(&mut browser) == ["30/5"]
+    });
+    for (class, vscp_type) in [("20", "3"), ("30", "7")] {
+        browser.fill("class", class);
+        browser.fill("type", vscp_type);
+        browser.press("send");
+        wait_until("the page has its own", || {
+            kinds(&mut browser)[0] == format!("{class}/{vscp_type}")
+        });
+    }
+    let output = snake.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let seen: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{output:?}"));
+    let events = seen["events"].as_array().unwrap();
+    let events: Vec<_> = events.iter().map(|e| (&e["class"], &e["type"])).collect();
+    assert_eq!(events, [(&json!(30), &json!(5)), (&json!(30), &json!(7))]);
+
+    let mut sender = LinkClient::connect(server.link()).logged_in("linker");
+    sender.must("send 0,20,4,,,,-");
+    assert!(sender.ask("send 0,30,4,,,,-")[0].starts_with("-OK"));
+    wait_until("the page has that of the link", || {
+        kinds(&mut browser) == ["20/4", "30/7", "20/3", "30/5"]
+    });
+    // The first that came this way is of class 20, and the second too.
+    for expected in [["20", "3"], ["20", "4"]] {
+        let line = line(&mut link);
+        let fields: Vec<&str> = line.split(',').collect();
+        assert_eq!(fields[1..3], expected, "{line}");
+    }
     drop(browser);
     server.driver.close();
 }
