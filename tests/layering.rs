@@ -28,7 +28,12 @@ const LAYERS: &[(&str, &[&str])] = &[
             "event", "auth", "config", "wire", "hub", "net", "gate", "os", "error",
         ],
     ),
-    ("ws", &["event", "auth", "wire", "hub", "net", "gate", "os"]),
+    (
+        "ws",
+        &[
+            "event", "auth", "config", "wire", "hub", "net", "gate", "os",
+        ],
+    ),
     (
         "mqtt",
         &["event", "config", "wire", "hub", "net", "os", "error"],

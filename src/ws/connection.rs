@@ -217,17 +217,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.heard = Instant::now();
             self.asked = false;
             let was_in = self.session.logged_in();
+            // Signs of life are no words.
+            let words = message.is_text();
             self.take(message).await?;
-            if was_in && !self.session.logged_in() {
-                self.deadline = Instant::now() + self.performer.rules().limits.login_timeout;
+            let limits = &self.performer.rules().limits;
+            match (was_in, self.session.logged_in()) {
+                (_, true) if words => self.deadline = Instant::now() + limits.idle_timeout,
+                (true, false) => self.deadline = Instant::now() + limits.login_timeout,
+                _ => {}
             }
             if self.performer.is_safe() {
                 // Before the next message, which may be the last: nothing is written after that.
                 self.feed().await?;
             }
-        }
-        if self.session.logged_in() {
-            self.deadline = Instant::now() + self.performer.rules().limits.idle_timeout;
         }
         Ok(())
     }
@@ -437,3 +439,6 @@ async fn ended(channel: Option<&Channel>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

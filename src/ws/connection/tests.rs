@@ -1,0 +1,181 @@
+//! Deadlines, by a clock that waits for nobody.
+
+use std::net::SocketAddr;
+
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::super::{Context, Settings};
+use super::*;
+use crate::auth::{Remotes, UserTable};
+use crate::config::model::Limits;
+use crate::config::parse_users;
+use crate::event::json::Generation;
+use crate::event::text::Defaults;
+use crate::event::{FilterPair, Guid};
+use crate::gate::{Gate, Rules, Seats};
+use crate::hub::{Hub, Routing};
+use crate::wire::ws::client::{self, Said};
+use crate::wire::ws::{Sid, Terms};
+
+const KEY: [u8; 16] = *b"0123456789abcdef";
+const DEFAULTS: Defaults = Defaults {
+    now: 1,
+    obid: 0,
+    guid: Guid::ZERO,
+};
+
+/// The other end of a websocket, and the server's task.
+struct Peer {
+    socket: WebSocketStream<DuplexStream>,
+    server: JoinHandle<()>,
+    start: Instant,
+}
+
+fn users() -> UserTable {
+    let text = "{\"users\": [{\"name\": \"admin\", \"rights\": \"admin\", \
+                \"password\": \"2d1e4f91dae49cd08eaba2293e422273\"}]}";
+    parse_users(text).unwrap().0
+}
+
+impl Peer {
+    async fn connect() -> Self {
+        let routing = Routing {
+            max_out_queue: 10,
+            max_websocket_queue: 10,
+            receive_sent_events: true,
+            interconnect: false,
+            filter_in: FilterPair::default(),
+            filter_out: FilterPair::default(),
+        };
+        let rules = Rules {
+            limits: Limits::default(),
+            users: Arc::new(users()),
+            remotes: Remotes::default(),
+            upgrade: None,
+        };
+        let gate = Gate::new(Hub::new(Guid::ZERO, routing), rules).unwrap();
+        let settings = Settings {
+            ws1: None,
+            ws2: None,
+            web_root: None,
+            origins: Vec::new(),
+            max_clients: 1,
+            filter: FilterPair::default(),
+            encrypted_only: false,
+            terms: Arc::new(Terms {
+                key: Zeroizing::new(KEY),
+                foreign_iv: false,
+                generation: Generation::Classic,
+            }),
+        };
+        let peer: SocketAddr = ([127, 0, 0, 1], 4711).into();
+        let seat = Seats::new(1).take(peer.ip(), CancellationToken::new());
+        let performer = Performer::new(Context::new(gate, settings), peer, seat.unwrap(), false);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let server = tokio::spawn(run(far, Dialect::Ws1, performer));
+        Self {
+            socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
+            server,
+            start: Instant::now(),
+        }
+    }
+
+    async fn next(&mut self) -> Option<Message> {
+        self.socket.next().await.and_then(Result::ok)
+    }
+
+    async fn said(&mut self) -> Said {
+        match self.next().await {
+            Some(Message::Text(text)) => client::read(Dialect::Ws1, &text, &DEFAULTS).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn greeting(&mut self) -> Sid {
+        match self.said().await {
+            Said::Auth0(sid) => sid,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn log_in(&mut self, open: bool) {
+        let sid = self.greeting().await;
+        let mut requests = vec![client::auth(Dialect::Ws1, &KEY, &sid, "admin", "secret")];
+        requests.extend(open.then(|| client::open(Dialect::Ws1)));
+        for request in requests {
+            self.socket.send(Message::from(request)).await.unwrap();
+            assert!(matches!(self.said().await, Said::Done { .. }));
+        }
+    }
+
+    /// Whole seconds since the connection.
+    fn seconds(&self) -> u64 {
+        self.start.elapsed().as_secs()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_log_in_is_disconnected() {
+    let mut peer = Peer::connect().await;
+    let sid = peer.greeting().await;
+    // Whatever is said meanwhile.
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let noop = Message::from(client::noop(Dialect::Ws1));
+        peer.socket.send(noop).await.unwrap();
+        assert!(matches!(peer.said().await, Said::Done { .. }));
+    }
+    match peer.next().await {
+        Some(Message::Close(Some(frame))) => assert_eq!(frame.code, CloseCode::Policy),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(peer.seconds(), Limits::default().login_timeout.as_secs());
+    assert_ne!(sid, [0; 16]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_silent_is_asked_and_stays_as_long_as_it_answers() {
+    let mut peer = Peer::connect().await;
+    peer.log_in(true).await;
+    let start = Instant::now();
+    for _ in 0..3 {
+        // Reading on answers it.
+        assert!(matches!(peer.next().await, Some(Message::Ping(_))));
+        peer.socket.flush().await.unwrap();
+    }
+    assert_eq!(start.elapsed().as_secs() / 60, 3);
+    // Now it says nothing more, not even that.
+    assert!(matches!(peer.next().await, Some(Message::Ping(_))));
+    let asked = Instant::now();
+    let Peer { socket, server, .. } = peer;
+    server.await.unwrap();
+    let patience = Limits::default().response_timeout;
+    let waited = asked.elapsed();
+    assert!(
+        waited >= patience && waited <= patience + LINGER + Duration::from_secs(1),
+        "{waited:?}"
+    );
+    drop(socket);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_logged_in_and_not_open_may_be_silent_for_idle_timeout() {
+    let mut peer = Peer::connect().await;
+    peer.log_in(false).await;
+    let start = Instant::now();
+    let close = loop {
+        match peer.next().await {
+            Some(Message::Ping(_)) => peer.socket.flush().await.unwrap(),
+            other => break other,
+        }
+    };
+    let Some(Message::Close(Some(frame))) = close else {
+        panic!("{close:?}");
+    };
+    assert_eq!(&*frame.reason, "silent for too long");
+    let idle = Limits::default().idle_timeout;
+    assert!(start.elapsed() >= idle, "{:?}", start.elapsed());
+}
