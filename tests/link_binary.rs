@@ -355,6 +355,155 @@ fn the_same_frame_twice_is_noticed() {
     server.driver.close();
 }
 
+/// Both sides have one key: what the server has said is as good a frame as any.
+#[test]
+fn a_frame_of_the_server_sent_back_is_noticed() {
+    let strength = Strength::Aes128;
+    let server = Server::start(strength, "");
+    let mut client = Binary::log_in(server.address(), strength);
+    let mut id = Vec::new();
+    write_command(13, b"", &client.cipher, &mut id).unwrap();
+    client.send(&id);
+    // A reply has code, error, a number and a CRC: one block, and the vector.
+    let mut reply = client.bytes(33);
+    assert_eq!(reply[0], 0xF1);
+    reply[0] = 0xE1;
+    assert_eq!(client.ask(7, b""), (7, 0, vec![]));
+    server.write("0,20,3,,,,::1,77");
+    let length = event_frame("0,20,3,,,,-,77", Generation::V2, [1; 16], &client.cipher).len();
+    let event = client.bytes(length);
+    for frame in [&event, &reply] {
+        let mut other = Binary::log_in(server.address(), strength);
+        other.send(frame);
+        assert_eq!(other.frame(), None, "to another session");
+    }
+    client.send(&event);
+    assert_eq!(client.frame(), None, "to its own session");
+    assert!(server.driver.read(Duration::ZERO).is_err());
+    wait_until("it is said", || {
+        server.log().matches("was there before").count() == 3
+    });
+    server.driver.close();
+}
+
+/// What kind of frame it is stands in the clear, outside of the CRC.
+#[test]
+fn an_event_that_is_called_a_command_is_none() {
+    let strength = Strength::Aes256;
+    let server = Server::start(strength, "");
+    let mut iv = 0x3C_u128 << 64;
+    let mut frame = |head: u16, first: u8| {
+        iv += 1;
+        let line = format!("{head},20,3,0,2020-02-20T20:20:20Z,5,-,1,2,3");
+        let mut frame = event_frame(
+            &line,
+            Generation::Classic,
+            iv.to_be_bytes(),
+            &cipher(strength),
+        );
+        frame[0] = first;
+        frame
+    };
+    // The head is where a command has its number.
+    for code in 0..=25 {
+        let mut client = Binary::log_in(server.address(), strength);
+        client.send(&frame(code, 0xE3));
+        let (answered, error, _) = client.reply();
+        // Who is logged in already is told so, whatever the name or the password.
+        assert_eq!(
+            (answered, error == 0),
+            (code, matches!(code, 2..=4)),
+            "{code}"
+        );
+        // The session is where it was: it understands frames, and knows its user.
+        assert_eq!(client.ask(13, b"").1, 0, "{code}");
+    }
+    for first in 0..=255 {
+        let mut client = Binary::log_in(server.address(), strength);
+        client.send(&frame(0, first));
+        client.end();
+        match (first, client.frame()) {
+            (
+                0x03,
+                Some(Frame::Reply {
+                    code: 65535,
+                    error: 0,
+                    ..
+                }),
+            ) => {}
+            (0xE3, Some(Frame::Reply { code: 0, error, .. })) => assert_ne!(error, 0),
+            (_, None) => {}
+            (_, other) => panic!("{first:02x}: {other:?}"),
+        }
+    }
+    assert_eq!(server.data(), [1, 2, 3]);
+    assert!(server.driver.read(Duration::ZERO).is_err());
+    Client::log_in(server.address()).must("noop");
+    server.driver.close();
+}
+
+/// A whole session, one byte of which somebody changes.
+#[test]
+fn each_byte_of_each_command_changed_does_no_harm() {
+    let strength = Strength::Aes256;
+    let server = Server::start(strength, "");
+    let mut body = Vec::new();
+    let defaults = Defaults {
+        now: 1_700_000_000_000_000_000,
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    let event = parse("0,20,3,,,,-,4", &defaults).unwrap();
+    frame::write(&event, Generation::V2, &mut body);
+    let event = body[1..body.len() - 2].to_vec();
+    let filter = [0; 21];
+    let commands: [(u16, &[u8]); 10] = [
+        (0, b""),
+        (5, &event),
+        (6, &[0, 1]),
+        (7, b""),
+        (8, b""),
+        (13, b""),
+        (14, &[7; 16]),
+        (17, &filter),
+        (16, b""),
+        (24, b""),
+    ];
+    for (code, argument) in commands {
+        // Code, argument and CRC; what is behind them says nothing.
+        let plain = 1 + 2 + argument.len() + 2;
+        let mut at = 0;
+        loop {
+            let mut frame = Vec::new();
+            write_command(code, argument, &cipher(strength), &mut frame).unwrap();
+            if at == frame.len() {
+                break;
+            }
+            frame[at] ^= 1 << (at % 8);
+            let mut client = Binary::log_in(server.address(), strength);
+            client.send(&frame);
+            client.end();
+            // Blocks: a change in one garbles it, and the one behind it where it changed.
+            let block = at.saturating_sub(1) / 16;
+            let blocks = (frame.len() - 17) / 16;
+            let last = block + 1 == blocks && plain <= 1 + 16 * block;
+            let vector = at >= frame.len() - 16 && at - (frame.len() - 16) + 1 >= plain;
+            match client.frame() {
+                None => {}
+                // What garbled bytes come out as is no command, or one that is refused.
+                Some(Frame::Reply { error, .. }) => {
+                    assert_eq!(error == 0, last || vector, "{code}, byte {at}");
+                }
+                Some(other) => panic!("{code}, byte {at}: {other:?}"),
+            }
+            at += 1;
+        }
+    }
+    assert!(server.driver.read(Duration::ZERO).is_err());
+    Client::log_in(server.address()).must("noop");
+    server.driver.close();
+}
+
 /// The vector stands in the clear and is the sender's choice: whoever changes it changes the first
 /// block in a way that can be foreseen.
 #[test]

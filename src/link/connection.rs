@@ -330,6 +330,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Answers that say otherwise are not sent: the client has to ask again.
             return Err(End::Unsafe);
         }
+        // Before anybody can send them back.
+        self.context.sent(self.session.take_marks());
         let mut patience = self.performer.rules().limits.response_timeout;
         if !self.session.logged_in() {
             // What can be written at once is written after the deadline too.

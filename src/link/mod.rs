@@ -27,7 +27,7 @@ pub struct Context {
     /// Where SHUTDOWN and RESTART go.
     pub control: mpsc::Sender<Control>,
     settings: RwLock<Arc<Settings>>,
-    /// Binary frames that have come.
+    /// Binary frames that have come, and that went out.
     seen: Mutex<Seen>,
     seats: Arc<Seats>,
     farewells: Farewells,
@@ -85,6 +85,15 @@ impl Context {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Frames go out; those that come are none of them.
+    fn sent(&self, marks: impl Iterator<Item = Mark>) {
+        let mut marks = marks.peekable();
+        if marks.peek().is_some() {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.sent(marks);
+        }
     }
 
     /// True for a frame that has not been here before.

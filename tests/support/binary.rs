@@ -133,6 +133,13 @@ impl Binary {
         count
     }
 
+    /// The next bytes, as they are.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Text up to the end of the line that has this in it.
     pub fn line_with(&mut self, what: &str) -> String {
         let mut text = Vec::new();

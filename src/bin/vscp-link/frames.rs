@@ -11,8 +11,9 @@ use vscpl2drv_link::event::{Filter, FilterError, Guid, frame};
 use vscpl2drv_link::wire::binary::code::{
     EVENT_CONFIRM, OPEN, QUIT, SET_FILTER, SET_MASK, USER, error,
 };
+use vscpl2drv_link::wire::binary::replay::Seen;
 use vscpl2drv_link::wire::binary::{
-    BadFrame, Cipher, Frame, FrameReader, Strength, write_command, write_reply,
+    BadFrame, Cipher, Frame, FrameReader, Mark, Strength, write_command, write_reply,
 };
 
 use crate::args::LoginArgs;
@@ -64,6 +65,8 @@ pub(crate) fn cipher(args: &LoginArgs) -> Result<Option<Cipher>, Failure> {
 pub(crate) struct Frames {
     cipher: Cipher,
     reader: FrameReader,
+    /// What has come and what was sent: none of it is the server's once more.
+    seen: Seen,
     /// The name of a USER: it goes along with the password.
     user: String,
 }
@@ -73,6 +76,7 @@ impl Frames {
         Self {
             cipher,
             reader: FrameReader::default(),
+            seen: Seen::default(),
             user: String::new(),
         }
     }
@@ -83,14 +87,14 @@ impl Frames {
     /// [`FrameError`].
     pub(crate) fn command(&mut self, words: &[&str]) -> Result<Option<Vec<u8>>, FrameError> {
         let mut out = Vec::new();
-        match words {
+        let mark = match words {
             ["USER", name] => {
                 (*name).clone_into(&mut self.user);
                 return Ok(None);
             }
             ["PASS", password] => {
                 let both = zeroize::Zeroizing::new(format!("{}:{password}", self.user));
-                write_command(USER, both.as_bytes(), &self.cipher, &mut out)?;
+                write_command(USER, both.as_bytes(), &self.cipher, &mut out)?
             }
             ["SEND", event] => {
                 // What is zero is the server's to fill in.
@@ -101,18 +105,19 @@ impl Frames {
                 };
                 let mut plain = Vec::new();
                 frame::write(&text::parse(event, &defaults)?, Generation::V2, &mut plain);
-                self.cipher.seal(&plain, &mut out)?;
+                self.cipher.seal(&plain, &mut out)?
             }
             ["SFLT", filter] => self.filter(SET_FILTER, filter, &mut out)?,
             ["SMSK", filter] => self.filter(SET_MASK, filter, &mut out)?,
             ["RCVLOOP"] => write_command(OPEN, &[], &self.cipher, &mut out)?,
             ["QUIT"] => write_command(QUIT, &[], &self.cipher, &mut out)?,
             other => return Err(FrameError::Command(other.join(" "))),
-        }
+        };
+        self.seen.sent([mark]);
         Ok(Some(out))
     }
 
-    fn filter(&self, code: u16, filter: &str, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    fn filter(&self, code: u16, filter: &str, out: &mut Vec<u8>) -> Result<Mark, FrameError> {
         let filter: Filter = filter.parse()?;
         let mut argument = vec![filter.priority];
         argument.extend(filter.class.to_be_bytes());
@@ -128,7 +133,10 @@ impl Frames {
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), FrameError> {
         let (mut lines, mut answers) = (Vec::new(), Vec::new());
         self.reader.push(bytes);
-        while let Some((found, _)) = self.reader.next_frame(&self.cipher, true)? {
+        while let Some((found, mark)) = self.reader.next_frame(&self.cipher, true)? {
+            if !self.seen.is_new(&mark, false) {
+                return Err(BadFrame::Replayed.into());
+            }
             match found {
                 Frame::Reply { error, .. } => {
                     lines.extend_from_slice(words(error).as_bytes());
@@ -146,7 +154,9 @@ impl Frames {
                     lines.extend_from_slice(b"\r\n");
                     let mut argument = u32::from(head).to_be_bytes().to_vec();
                     argument.extend(crc.to_be_bytes());
-                    write_reply(EVENT_CONFIRM, 0, &argument, &self.cipher, &mut answers)?;
+                    let mark =
+                        write_reply(EVENT_CONFIRM, 0, &argument, &self.cipher, &mut answers)?;
+                    self.seen.sent([mark]);
                 }
                 Frame::Command { .. } => {}
             }
@@ -170,4 +180,36 @@ fn words(error: u16) -> String {
         _ => return format!("-OK - error {error}\r\n"),
     };
     format!("-OK - {words} (error {error})\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use vscpl2drv_link::wire::binary::write_event;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_twice_or_comes_back_ends_the_session() {
+        let cipher = Cipher::new(Strength::Aes128, &[7; 16]).unwrap();
+        let defaults = Defaults {
+            now: 1,
+            obid: 0,
+            guid: Guid::ZERO,
+        };
+        let event = text::parse("0,20,3,,,,::1,5", &defaults).unwrap();
+        let mut from_server = Vec::new();
+        write_event(&event, &cipher, &mut from_server).unwrap();
+        let mut frames = Frames::new(cipher);
+        let sent = frames.command(&["SEND", "0,20,3,,,,::1,6"]).unwrap();
+        let (lines, confirmation) = frames.take(&from_server).unwrap();
+        assert_eq!(lines.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        for again in [from_server, sent.unwrap(), confirmation] {
+            assert!(matches!(
+                frames.take(&again),
+                Err(FrameError::Bad(BadFrame::Replayed))
+            ));
+            // Nothing after it would be believed, so each is looked at on its own.
+            frames.reader = FrameReader::default();
+        }
+    }
 }

@@ -7,6 +7,7 @@ use aes::{Aes128, Aes192, Aes256};
 use cbc::{Decryptor, Encryptor};
 use subtle::ConstantTimeEq;
 
+use super::reader::Mark;
 use crate::auth::{RandomError, random};
 
 /// Bytes of a block, and of a vector, whatever the key.
@@ -97,21 +98,18 @@ impl Cipher {
         }
     }
 
-    /// Appends a frame, encrypted with a fresh random vector. The cipher's number goes into its
-    /// first byte.
+    /// Appends a frame, encrypted with a fresh random vector, and gives its mark. The cipher's
+    /// number goes into its first byte.
     ///
     /// # Errors
     /// [`RandomError`] where the system gives no random numbers; nothing is appended.
-    pub fn seal(&self, frame: &[u8], out: &mut Vec<u8>) -> Result<(), RandomError> {
-        self.seal_with(random()?, frame, out);
-        Ok(())
+    pub fn seal(&self, frame: &[u8], out: &mut Vec<u8>) -> Result<Mark, RandomError> {
+        Ok(self.seal_with(random()?, frame, out))
     }
 
     /// The same with a vector of the caller's, which must be used once only.
-    pub fn seal_with(&self, iv: Iv, frame: &[u8], out: &mut Vec<u8>) {
-        let Some((&first, plain)) = frame.split_first() else {
-            return;
-        };
+    pub fn seal_with(&self, iv: Iv, frame: &[u8], out: &mut Vec<u8>) -> Mark {
+        let (&first, plain) = frame.split_first().unwrap_or((&0, &[]));
         out.push(first & 0xF0 | self.strength().nibble());
         let start = out.len();
         out.extend_from_slice(plain);
@@ -129,7 +127,12 @@ impl Cipher {
                 Encryptor::inner_iv_init((**aes).clone(), iv_block).encrypt_blocks(blocks);
             }
         }
+        let first = out[start..]
+            .first_chunk()
+            .copied()
+            .expect("padding makes one whole block at least");
         out.extend_from_slice(&iv);
+        Mark { iv, first }
     }
 
     /// Decrypts whole blocks in place; what is beyond the last whole one stays.

@@ -33,17 +33,17 @@ use crate::event::{Event, frame};
 const COMMAND: u8 = 14;
 const REPLY: u8 = 15;
 
-/// Appends an event as a frame of type 1.
+/// Appends an event as a frame of type 1; gives its mark.
 ///
 /// # Errors
 /// [`RandomError`] where the system gives no random numbers for the vector; nothing is appended.
-pub fn write_event(event: &Event, cipher: &Cipher, out: &mut Vec<u8>) -> Result<(), RandomError> {
+pub fn write_event(event: &Event, cipher: &Cipher, out: &mut Vec<u8>) -> Result<Mark, RandomError> {
     let mut plain = Vec::with_capacity(64 + event.data.len());
     frame::write(event, Generation::V2, &mut plain);
     cipher.seal(&plain, out)
 }
 
-/// Appends a command.
+/// Appends a command; gives its mark.
 ///
 /// # Errors
 /// As [`write_event`].
@@ -52,14 +52,14 @@ pub fn write_command(
     argument: &[u8],
     cipher: &Cipher,
     out: &mut Vec<u8>,
-) -> Result<(), RandomError> {
+) -> Result<Mark, RandomError> {
     let mut plain = vec![COMMAND << 4];
     plain.extend(code.to_be_bytes());
     plain.extend_from_slice(argument);
     finish(plain, cipher, out)
 }
 
-/// Appends a reply.
+/// Appends a reply; gives its mark.
 ///
 /// # Errors
 /// As [`write_event`].
@@ -69,7 +69,7 @@ pub fn write_reply(
     argument: &[u8],
     cipher: &Cipher,
     out: &mut Vec<u8>,
-) -> Result<(), RandomError> {
+) -> Result<Mark, RandomError> {
     let mut plain = vec![REPLY << 4];
     plain.extend(code.to_be_bytes());
     plain.extend(error.to_be_bytes());
@@ -77,7 +77,7 @@ pub fn write_reply(
     finish(plain, cipher, out)
 }
 
-fn finish(mut plain: Vec<u8>, cipher: &Cipher, out: &mut Vec<u8>) -> Result<(), RandomError> {
+fn finish(mut plain: Vec<u8>, cipher: &Cipher, out: &mut Vec<u8>) -> Result<Mark, RandomError> {
     let crc = frame::crc(&plain[1..]);
     plain.extend(crc.to_be_bytes());
     cipher.seal(&plain, out)

@@ -7,15 +7,17 @@ use super::reader::Mark;
 
 /// Remembers the [marks](Mark) of the frames that came in last. One that comes again is no
 /// accident: an honest sender draws sixteen random bytes for each frame. Logins are remembered
-/// beside the rest, so that busy clients do not make them forgotten.
+/// beside the rest, so that busy clients do not make them forgotten, and so are the frames that
+/// went out: both sides have one key, and what one has said can be sent back to it.
 #[derive(Debug, Default)]
 pub struct Seen {
     logins: Blocks,
     rest: Blocks,
+    sent: Blocks,
 }
 
 impl Seen {
-    /// Frames of either kind that are remembered, some eight megabytes of them. With each further
+    /// Frames of each kind that are remembered, some eight megabytes of them. With each further
     /// one the oldest is forgotten.
     pub const MOST: usize = 65_536;
 
@@ -23,7 +25,7 @@ impl Seen {
     pub fn is_new(&mut self, mark: &Mark, login: bool) -> bool {
         let blocks = [mark.iv, mark.first];
         let known = |of: &Blocks| blocks.iter().any(|block| of.known.contains(block));
-        if known(&self.logins) || known(&self.rest) {
+        if known(&self.logins) || known(&self.rest) || known(&self.sent) {
             return false;
         }
         let kind = if login {
@@ -33,6 +35,13 @@ impl Seen {
         };
         kind.keep(blocks);
         true
+    }
+
+    /// Frames that go out.
+    pub fn sent(&mut self, marks: impl IntoIterator<Item = Mark>) {
+        for mark in marks {
+            self.sent.keep([mark.iv, mark.first]);
+        }
     }
 }
 
@@ -94,6 +103,23 @@ mod tests {
             (rest.known.len(), rest.order.len()),
             (2 * Seen::MOST, Seen::MOST)
         );
+    }
+
+    #[test]
+    fn what_went_out_is_not_new() {
+        let mut seen = Seen::default();
+        seen.sent([mark(1), mark(2)]);
+        for login in [true, false] {
+            assert!(!seen.is_new(&mark(1), login));
+            let changed = Mark {
+                iv: block(77),
+                ..mark(2)
+            };
+            assert!(!seen.is_new(&changed, login));
+        }
+        seen.sent((3..Seen::MOST + 2).map(mark));
+        assert!(seen.is_new(&mark(1), false), "the oldest was forgotten");
+        assert!(!seen.is_new(&mark(2), false));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::auth::{Refusal, Rights, User};
 use crate::error::with_causes;
 use crate::event::text::{self, Defaults};
 use crate::event::{Event, Filter, FilterPair, Guid};
-use crate::wire::binary::Cipher;
+use crate::wire::binary::{Cipher, Mark};
 use crate::wire::line::{self, Line};
 
 /// Bytes of a line before the login.
@@ -66,6 +66,8 @@ pub struct Session {
     looping: bool,
     history: History,
     broken: bool,
+    /// Of the frames that were written, for whoever keeps them apart from those that come.
+    marks: Vec<Mark>,
     refused: Option<(&'static str, Status)>,
 }
 
@@ -83,6 +85,7 @@ impl Session {
             looping: false,
             history: History::default(),
             broken: false,
+            marks: Vec::new(),
             refused: None,
         }
     }
@@ -97,6 +100,11 @@ impl Session {
     #[must_use]
     pub fn broken(&self) -> bool {
         self.broken
+    }
+
+    /// The marks of the frames that were written since this was asked last.
+    pub fn take_marks(&mut self) -> impl Iterator<Item = Mark> + '_ {
+        self.marks.drain(..)
     }
 
     /// The command that the last line or frame asked for and that this client may not use, and

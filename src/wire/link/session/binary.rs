@@ -7,7 +7,7 @@ use crate::auth::RandomError;
 use crate::event::text::Defaults;
 use crate::event::{Event, Filter, FilterPair, Guid, frame};
 use crate::wire::binary::code::{EVENT_CONFIRM, SET_FILTER, TEXT};
-use crate::wire::binary::{self, BadFrame, Frame};
+use crate::wire::binary::{self, BadFrame, Frame, Mark};
 use crate::wire::link::answer::{Answer, InterfacePart};
 use crate::wire::link::command::{self, Command};
 use crate::wire::link::reply::{self, Status};
@@ -77,6 +77,9 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Option<Request> {
         if code == TEXT {
+            if !argument.is_empty() {
+                return self.refuse(reply::PARAMETER, out);
+            }
             self.say(reply::SUCCESS, out);
             self.asked = None;
             // Events are not for everybody's eyes.
@@ -91,7 +94,9 @@ impl Session {
             self.say(refusal, out);
             return None;
         }
-        let more = lacking(entry.command, &argument, maybe);
+        let Some(more) = lacking(entry.command, &argument, maybe) else {
+            return self.refuse(reply::PARAMETER, out);
+        };
         argument.extend_from_slice(&maybe[..more]);
         let argument = &argument[..];
         match entry.command {
@@ -245,8 +250,11 @@ impl Session {
         }
     }
 
-    fn note(&mut self, written: Result<(), RandomError>) {
-        self.broken |= written.is_err();
+    fn note(&mut self, written: Result<Mark, RandomError>) {
+        match written {
+            Ok(mark) => self.marks.push(mark),
+            Err(_) => self.broken = true,
+        }
     }
 }
 
@@ -278,13 +286,15 @@ fn readings(argument: &[u8], maybe: [u8; 2]) -> Vec<Zeroizing<String>> {
     found
 }
 
-/// How many bytes more an argument must have to make sense. Two more is so rare that it counts for
+/// How many bytes more an argument must have to make sense; `None` where it makes none. What kind
+/// of frame it is stands outside of the CRC: an event that somebody has made a command of is told
+/// by its length, mostly. Two more is so rare that it counts for
 /// events alone, which say how long they are: an argument is wrong more often.
-fn lacking(command: Command, argument: &[u8], maybe: [u8; 2]) -> usize {
+fn lacking(command: Command, argument: &[u8], maybe: [u8; 2]) -> Option<usize> {
     let has = argument.len();
     let fits = |whole: usize| {
         let lengths: &[usize] = match command {
-            Command::User | Command::Pass => return whole == has,
+            Command::User | Command::Pass | Command::Challenge => return whole == has,
             Command::Send => {
                 let byte = |at: usize| argument.iter().chain(&maybe).nth(at).copied();
                 let size = byte(33)
@@ -302,7 +312,7 @@ fn lacking(command: Command, argument: &[u8], maybe: [u8; 2]) -> usize {
         lengths.contains(&whole)
     };
     let most = if command == Command::Send { 2 } else { 1 };
-    (0..=most).find(|more| fits(has + more)).unwrap_or(0)
+    (0..=most).find(|more| fits(has + more))
 }
 
 fn filter(bytes: &[u8]) -> Option<Filter> {
