@@ -1,5 +1,5 @@
-//! A VSCP level II driver: the tcp/ip link server, the websocket server and the bridge to MQTT in
-//! one shared library.
+//! A VSCP level II driver: the tcp/ip link server, the websocket server, links to other servers and
+//! the bridge to MQTT in one shared library.
 //!
 //! A host (the VSCP daemon, or the program `vscp-link`) loads the library and calls it through
 //! the C ABI. Events flow like this:
@@ -9,7 +9,8 @@
 //!                                        │
 //!                                        ▼                  ┌ mqtt bridges ─► outboxes ─► brokers
 //!   link sessions ──┬ client channels ── hub ── uplinks ────┤
-//!   websockets ─────┘                                       └ host port ─► VSCPRead / ◄─ VSCPWrite
+//!   websockets ─────┤                                       └ host port ─► VSCPRead / ◄─ VSCPWrite
+//!   outgoing links ─┘
 //! ```
 //!
 //! The modules, in the order in which they build on each other; none uses one below it:
@@ -27,6 +28,7 @@
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
 //! | [`ws`] | the websocket server: the I/O around [`wire::ws`] |
 //! | [`mqtt`] | the bridge to a broker, and its outbox in memory and on disk |
+//! | [`remote`] | links to other servers, as a client of theirs |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
 //! | [`abi`] | the C functions |
 //!
@@ -50,5 +52,6 @@ pub mod log;
 pub mod mqtt;
 pub mod net;
 pub mod os;
+pub mod remote;
 pub mod wire;
 pub mod ws;

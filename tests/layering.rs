@@ -39,10 +39,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["event", "config", "wire", "hub", "net", "os", "error"],
     ),
     (
+        "remote",
+        &["event", "auth", "config", "wire", "hub", "net", "os"],
+    ),
+    (
         "driver",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "gate", "link", "ws", "mqtt", "log",
-            "os", "error",
+            "event", "auth", "config", "wire", "hub", "net", "gate", "link", "ws", "mqtt",
+            "remote", "log", "os", "error",
         ],
     ),
     ("abi", &["event", "driver", "os"]),

@@ -51,6 +51,15 @@ pub enum CredentialError {
 }
 
 impl Credential {
+    /// What no password is checked with: for those who do not log in.
+    #[must_use]
+    pub const fn nobody() -> Self {
+        Self(Stored::Pbkdf2 {
+            salt: [0; 16],
+            hash: [0; 32],
+        })
+    }
+
     /// A credential of the first form for a new password, with a random salt. Slow by design:
     /// some ten milliseconds.
     ///

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::interface;
+use super::links;
 use super::model::{
-    AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LogConfig,
-    LogFile, LogLevel, LogSink, OutboxConfig, Owner,
+    AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LinkConfig,
+    LogConfig, LogFile, LogLevel, LogSink, OutboxConfig, Owner,
 };
 use super::mqtt;
 use super::node::Node;
@@ -68,7 +69,12 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         ("v2", AbiChoice::V2),
     ];
     let interface = o.take("interface");
-    let (link, web) = interfaces(interface.as_ref(), report);
+    let (mut link, web) = interfaces(interface.as_ref(), report);
+    let remote = o.take("remote");
+    if remote.is_some() && interface.is_none() {
+        // A file of the C++ link driver, which serves nobody.
+        link.clear();
+    }
     let web = websocket::read(o, interface.as_ref(), web, link.is_empty(), report);
     let forms = [("legacy", TextForm::Legacy), ("ns", TextForm::Nanos)];
     let config = DriverConfig {
@@ -98,14 +104,26 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
             .take("mqtt")
             .map(|node| mqtt::read_all(&node, &place, report))
             .unwrap_or_default(),
+        links: links::read(o.take("links"), &place, report),
     };
-    let (filter_in, filter_out) = filters(o.take("filter"), report);
+    let (mut filter_in, mut filter_out) = filters(o.take("filter"), report);
+    let remote = remote.and_then(|node| {
+        let filters = (filter_in, filter_out);
+        links::remote(&node, o.look_at("tls"), filters, &place, report)
+    });
+    let mut cipher = None;
+    if remote.is_some() && config.interfaces.is_empty() && web.is_none() {
+        // They were the link's, and so is this.
+        (filter_in, filter_out) = Default::default();
+        cipher = links::cipher(o, report);
+    }
     let mut encryption = protection::encryption(o, &config.interfaces, patient, report);
     let secure = config.interfaces.iter().any(|interface| interface.secure);
     let secure = interface
         .filter(|_| secure)
         .or_else(|| web.as_ref().and_then(Draft::secure));
-    let tls = protection::tls(o, secure, report);
+    let used = remote.as_ref().is_some_and(|remote| remote.secure);
+    let tls = protection::tls(o, secure, used, report);
     let websocket = web.and_then(|web| web.with_key(&mut encryption, report));
     o.pass_over(&[
         "auth-domain",
@@ -114,7 +132,7 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         "file-log-level",
     ]);
     object.finish(report);
-    let config = DriverConfig {
+    let mut config = DriverConfig {
         filter_in,
         filter_out,
         tls,
@@ -125,6 +143,10 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         websocket,
         ..config
     };
+    config.links.extend(remote.map(|remote| LinkConfig {
+        cipher,
+        ..remote.link
+    }));
     served_secrets(&config, report);
     report.sort();
     Some(config)
@@ -239,7 +261,7 @@ fn limits(o: &mut Object<'_>, report: &mut Report) -> Limits {
     }
 }
 
-fn filters(node: Option<Node<'_>>, report: &mut Report) -> (FilterPair, FilterPair) {
+pub(super) fn filters(node: Option<Node<'_>>, report: &mut Report) -> (FilterPair, FilterPair) {
     let Some(mut o) = node.and_then(|node| Object::new(&node, report)) else {
         return Default::default();
     };
@@ -332,17 +354,38 @@ fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
         report,
     );
     file.sink.level = o.word("file-log-level", LEVELS, LogLevel::Info, report);
-    if let Some((_, pattern)) = text_if_set(o.take("file-pattern"), report) {
+    // The second names are those of the C++ link driver.
+    let pattern = o.take_any(&["file-pattern", "file-log-pattern"], report);
+    if let Some((_, pattern)) = text_if_set(pattern, report) {
         file.sink.pattern = pattern;
     }
-    if let Some((_, path)) = text_if_set(o.take("file-path"), report) {
+    let path = o.take_any(&["file-path", "file-log-path"], report);
+    if let Some((_, path)) = text_if_set(path, report) {
         file.path = PathBuf::from(path);
         file.required = true;
     }
-    file.max_size = o.number("file-max-size", 1024..=1 << 40, file.max_size, report);
-    file.max_files = o.number("file-max-files", 0..=1000, file.max_files.into(), report) as u16;
+    let mut number =
+        |names: &[&'static str], bounds: std::ops::RangeInclusive<u64>, report: &mut Report| {
+            let node = o.take_any(names, report)?;
+            node.number(*bounds.start(), *bounds.end(), report)
+        };
+    if let Some(size) = number(
+        &["file-max-size", "file-log-max-size"],
+        1024..=1 << 40,
+        report,
+    ) {
+        file.max_size = size;
+    }
+    if let Some(files) = number(&["file-max-files", "file-log-max-files"], 0..=1000, report) {
+        file.max_files = files as u16;
+    }
     let mut console = LogSink {
-        level: o.word("console-log-level", LEVELS, LogLevel::Info, report),
+        level: o.word_of(
+            &["console-log-level", "console-level"],
+            LEVELS,
+            LogLevel::Info,
+            report,
+        ),
         pattern: PATTERN.to_owned(),
     };
     if let Some((_, pattern)) = text_if_set(o.take("console-pattern"), report) {

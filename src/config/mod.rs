@@ -15,6 +15,7 @@ mod driver;
 pub mod edit;
 pub mod interface;
 pub mod key;
+mod links;
 pub mod model;
 mod mqtt;
 mod node;

@@ -2,6 +2,7 @@
 //!
 //! The readers beside this module turn JSON into these; nothing below them looks at JSON again.
 
+mod link;
 mod websocket;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::event::text::TextForm;
 use crate::event::{FilterPair, Guid};
 use crate::wire::binary::Cipher;
 pub use crate::wire::payload::{ReadFormat, WriteFormat};
+pub use link::{LinkConfig, LinkDirection, LinkMode};
 pub use websocket::{WEBSOCKET_PORT, WebsocketConfig};
 
 /// The port of the tcp/ip link protocol (VSCP specification, "VSCP over TCP/IP").
@@ -31,7 +33,7 @@ pub struct DriverConfig {
     /// The driver may save what changes at run time (`write`).
     pub write: bool,
     /// Where the link server listens (`interface`); empty where all interfaces there are
-    /// websocket ones.
+    /// websocket ones, and in a file of the C++ link driver.
     pub interfaces: Vec<Interface>,
     /// The websocket server (`websocket`).
     pub websocket: Option<WebsocketConfig>,
@@ -71,6 +73,8 @@ pub struct DriverConfig {
     pub outbox: OutboxConfig,
     /// The driver file's own `mqtt` sections, one for each broker.
     pub mqtt: Vec<MqttConfig>,
+    /// Links to other servers (`links`).
+    pub links: Vec<LinkConfig>,
 }
 
 /// Limits and deadlines of the link server.
@@ -331,7 +335,7 @@ pub struct MqttConfig {
     pub user_escapes: BTreeMap<String, String>,
 }
 
-/// The delay between two attempts to reach a broker.
+/// The delay between two attempts to reach a broker, or the far end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
     /// The first delay.
@@ -340,6 +344,8 @@ pub struct Reconnect {
     pub delay_max: Duration,
     /// True doubles the delay each time, false adds `delay` each time.
     pub exponential: bool,
+    /// By how many parts of a hundred each delay is longer or shorter by chance (`jitter`).
+    pub jitter: u8,
 }
 
 impl Default for Reconnect {
@@ -348,6 +354,7 @@ impl Default for Reconnect {
             delay: Duration::from_secs(2),
             delay_max: Duration::from_secs(10),
             exponential: false,
+            jitter: 25,
         }
     }
 }

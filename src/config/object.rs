@@ -71,6 +71,12 @@ impl<'a> Object<'a> {
         self.member(key)
     }
 
+    /// A member that somebody else is to take as well.
+    pub(super) fn look_at(&self, key: &str) -> Option<Node<'a>> {
+        let member = self.members.iter().find(|(name, _)| name == key)?;
+        member.1.clone().filter(|node| !node.is_null())
+    }
+
     fn member(&mut self, key: &str) -> Option<Node<'a>> {
         let member = self.members.iter_mut().find(|(name, _)| name == key)?;
         member.1.take().filter(|node| !node.is_null())
@@ -139,7 +145,18 @@ impl<'a> Object<'a> {
         default: T,
         report: &mut Report,
     ) -> T {
-        let Some(node) = self.take(key) else {
+        self.word_of(&[key], words, default, report)
+    }
+
+    /// The same for a key that has several names, the first one first.
+    pub(super) fn word_of<T: Copy>(
+        &mut self,
+        keys: &[&'static str],
+        words: &[(&str, T)],
+        default: T,
+        report: &mut Report,
+    ) -> T {
+        let Some(node) = self.take_any(keys, report) else {
             return default;
         };
         let Some(text) = node.text(report) else {

@@ -174,10 +174,12 @@ pub(super) fn words(list: &str, between: &[char]) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
-/// Reads `tls`; `secure` is where interfaces stand of which one speaks it.
+/// Reads `tls`; `secure` is where interfaces stand of which one speaks it, and `used` says that
+/// the section is for something else as well.
 pub(super) fn tls(
     object: &mut Object<'_>,
     secure: Option<Node<'_>>,
+    used: bool,
     report: &mut Report,
 ) -> Option<TlsServer> {
     let found = Members::read(object, report);
@@ -190,7 +192,8 @@ pub(super) fn tls(
             &found.ca_file,
         ];
         let asked = asked.into_iter().flatten().map(|(node, _)| node);
-        for node in asked.chain(&found.verify_peer).chain(&found.user_from) {
+        let asked = asked.chain(&found.verify_peer).chain(&found.user_from);
+        for node in asked.filter(|_| !used) {
             report.warn(
                 node,
                 "no interface speaks TLS, so this has no effect; write one as stcp:// or wss://",

@@ -16,7 +16,7 @@ use super::plan::{self, Plan};
 use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
 use crate::error::with_causes;
 use crate::event::Guid;
-use crate::hub::{Downlink, Hub, SharedEvent, Uplink, UplinkStatus};
+use crate::hub::{Downlink, Hub, LinkStatus, SharedEvent, Uplink, UplinkStatus};
 use crate::mqtt::{
     BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report, SpoolError,
 };
@@ -368,6 +368,26 @@ fn say_lost(leftover: &Leftover) {
     }
 }
 
+/// What a status document says of a link.
+fn link(link: &LinkStatus) -> serde_json::Value {
+    json!({
+        "name": link.name,
+        "place": link.place,
+        "up": link.up,
+        "waiting": link.waiting,
+        "sent": link.sent,
+        "received": link.received,
+        "resent": link.resent,
+        "rejected": link.rejected,
+        "suppressed": link.suppressed,
+        "filtered": link.filtered,
+        "malformed": link.malformed,
+        "dropped": link.dropped,
+        "connections": link.connections,
+        "trouble": link.trouble,
+    })
+}
+
 /// What a status document says of the driver.
 fn report(hub: &Arc<Hub>) -> Report {
     let hub = Arc::downgrade(hub);
@@ -387,8 +407,13 @@ fn report(hub: &Arc<Hub>) -> Report {
                 "delivered": totals.delivered.load(Relaxed),
                 "dropped": totals.dropped.load(Relaxed),
                 "malformed": totals.malformed.load(Relaxed),
+                "suppressed": totals.suppressed.load(Relaxed),
             }),
         );
+        let links: Vec<_> = hub.links().iter().map(link).collect();
+        if !links.is_empty() {
+            members.insert("links".to_owned(), links.into());
+        }
         members
     })
 }

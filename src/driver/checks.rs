@@ -37,6 +37,10 @@ impl Engine {
             held.push(with_causes(&error));
             new.keep_brokers(old);
         }
+        if let Err(error) = owned.links.check(&new.config) {
+            held.push(with_causes(&error));
+            new.config.links.clone_from(&old.config.links);
+        }
         let same = old.config.tls == new.config.tls && !start;
         let mut tls = match owned.interfaces.acceptor(new.config.tls.as_ref(), same) {
             Ok(tls) => tls,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
@@ -19,6 +19,7 @@ use super::frailty::Frailty;
 use super::host::HostPort;
 use super::interfaces::{self, Bound, Interfaces, Place, Servers, places};
 use super::layout::{Layout, layout_of_host};
+use super::links::Links;
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::settings::{routing, rules, servers};
 use super::watch::Seen;
@@ -35,6 +36,7 @@ use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::BindError;
 use crate::net::tls::TlsError;
 use crate::net::tls::server::Acceptor;
+use crate::remote::{LinkError, Unsent};
 use crate::wire::payload::Style;
 
 /// A running driver.
@@ -61,6 +63,7 @@ pub(super) struct Owned {
     pub(super) loaded: Loaded,
     pub(super) bridges: Bridges,
     pub(super) interfaces: Interfaces,
+    pub(super) links: Links,
     /// A start that failed before this one.
     pub(super) failed: Option<Failed>,
     /// Events of brokers that were stopped and could not be started again.
@@ -88,7 +91,16 @@ pub(super) struct Stopped {
     /// The files that it watched.
     pub(super) files: Vec<PathBuf>,
     /// Events that found no way out.
-    pub(super) waiting: Vec<Leftover>,
+    pub(super) waiting: Waiting,
+}
+
+/// Events that found no way out.
+#[derive(Clone, Default)]
+pub(super) struct Waiting {
+    /// To brokers.
+    pub(super) brokers: Vec<Leftover>,
+    /// To the far ends of links.
+    pub(super) links: Vec<Unsent>,
 }
 
 /// Why a driver does not start.
@@ -104,6 +116,8 @@ enum Cause {
     Tls(#[from] TlsError),
     #[error("the bridge to MQTT cannot start")]
     Mqtt(#[from] MqttError),
+    #[error("a link cannot be made")]
+    Link(#[from] LinkError),
     #[error("the link server cannot start")]
     Random(#[from] RandomError),
     #[error("it is being closed")]
@@ -151,7 +165,7 @@ impl Engine {
         source: &Source,
         host: &Arc<HostPort>,
         control: mpsc::Sender<Control>,
-        waiting: Vec<Leftover>,
+        waiting: Waiting,
         abort: &CancellationToken,
     ) -> Result<Self, StartError> {
         let loaded = load(source).map_err(|unloaded| {
@@ -176,7 +190,7 @@ impl Engine {
         source: &Source,
         host: &Arc<HostPort>,
         control: mpsc::Sender<Control>,
-        waiting: Vec<Leftover>,
+        waiting: Waiting,
         abort: &CancellationToken,
     ) -> Result<Self, StartError> {
         Self::begin(loaded, Some(failed), source, host, control, waiting, abort)
@@ -188,7 +202,7 @@ impl Engine {
         source: &Source,
         host: &Arc<HostPort>,
         control: mpsc::Sender<Control>,
-        waiting: Vec<Leftover>,
+        waiting: Waiting,
         abort: &CancellationToken,
     ) -> Result<Self, StartError> {
         let logger = Logger::start(&loaded.config.logging, loaded.config.debug)
@@ -256,6 +270,7 @@ impl Engine {
                 loaded,
                 bridges: parts.bridges,
                 interfaces: parts.interfaces,
+                links: parts.links,
                 failed,
                 stranded: Vec::new(),
                 trouble: String::new(),
@@ -317,11 +332,17 @@ impl Engine {
             loaded,
             bridges,
             interfaces,
+            links,
             stranded: mut waiting,
             ..
         } = owned;
         let waiting = self.logged(|| {
-            waiting.extend(runtime.block_on(self.stop_parts(bridges, drain)));
+            let (brokers, links) = runtime.block_on(self.stop_parts(bridges, links, drain));
+            waiting.extend(brokers);
+            let waiting = Waiting {
+                brokers: waiting,
+                links,
+            };
             // Joins all threads; none of them blocks for long.
             runtime.shutdown_timeout(Duration::from_millis(300));
             self.say_farewell(&waiting, ignored);
@@ -336,18 +357,29 @@ impl Engine {
         }
     }
 
-    async fn stop_parts(&self, bridges: Bridges, drain: Duration) -> Vec<Leftover> {
+    async fn stop_parts(
+        &self,
+        bridges: Bridges,
+        links: Links,
+        drain: Duration,
+    ) -> (Vec<Leftover>, Vec<Unsent>) {
         const GRACE: Duration = Duration::from_millis(300);
         self.serving.cancel();
         self.sessions.close();
         let _ = tokio::time::timeout(GRACE, self.sessions.wait()).await;
-        bridges.stop(drain).await
+        tokio::join!(bridges.stop(drain), links.stop(Instant::now() + drain))
     }
 
-    fn say_farewell(&self, waiting: &[Leftover], ignored: u64) {
+    fn say_farewell(&self, waiting: &Waiting, ignored: u64) {
         use std::sync::atomic::Ordering::Relaxed;
         let totals = self.hub.totals();
-        for left in waiting {
+        for Unsent { name, events } in &waiting.links {
+            if !events.is_empty() {
+                let lost = events.len();
+                tracing::warn!("{lost} events had not reached the far end of the link {name}");
+            }
+        }
+        for left in &waiting.brokers {
             let (lost, kept) = (left.events.len(), left.on_disk);
             if lost > 0 {
                 tracing::warn!("{lost} events had not reached the broker {}", left.place);
@@ -383,6 +415,7 @@ struct Started {
     servers: Servers,
     bridges: Bridges,
     interfaces: Interfaces,
+    links: Links,
     serving: CancellationToken,
     sessions: TaskTracker,
 }
@@ -423,7 +456,7 @@ async fn start_parts(
     control: &mpsc::Sender<Control>,
     loaded: &Loaded,
     (bound, tls): (Vec<Bound>, Option<Arc<Acceptor>>),
-    waiting: Vec<Leftover>,
+    waiting: Waiting,
     abort: &CancellationToken,
 ) -> Result<Started, Cause> {
     let config = &loaded.config;
@@ -442,9 +475,11 @@ async fn start_parts(
     }
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
     let servers = servers(gate, control.clone(), loaded, Bound::capabilities(&bound));
+    Links::default().check(config)?;
     // Last of all that can fail: whoever tries again has the events still.
     let about = About::new(guid, layout, loaded);
-    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting, abort).await?;
+    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting.brokers, abort).await?;
+    let links = Links::start(config, &hub, &waiting.links)?;
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &servers);
@@ -456,6 +491,7 @@ async fn start_parts(
         servers,
         bridges,
         interfaces,
+        links,
         serving,
         sessions,
     })

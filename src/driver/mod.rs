@@ -13,6 +13,7 @@ mod frailty;
 mod host;
 mod interfaces;
 mod layout;
+mod links;
 mod loaded;
 mod people;
 mod plan;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Guid};
 use crate::link::Control;
-use engine::{Engine, Failed, StartError, Stopped};
+use engine::{Engine, Failed, StartError, Stopped, Waiting};
 use host::HostPort;
 pub use host::ReadError;
 pub use layout::{Layout, layout_of_host};
@@ -91,13 +92,14 @@ impl Driver {
         let (control, requests) = mpsc::channel(16);
         let host = HostPort::new(0);
         let abort = CancellationToken::new();
-        let engine = match Engine::start(&source, &host, control.clone(), Vec::new(), &abort) {
-            Ok(engine) => engine,
-            Err(error) => {
-                error.report();
-                return None;
-            }
-        };
+        let engine =
+            match Engine::start(&source, &host, control.clone(), Waiting::default(), &abort) {
+                Ok(engine) => engine,
+                Err(error) => {
+                    error.report();
+                    return None;
+                }
+            };
         let shared = Arc::new(Shared {
             source,
             layout: engine.layout(),

@@ -7,7 +7,7 @@ use super::interfaces::Servers;
 use super::loaded::Loaded;
 use super::settings::{rules, settings, websocket_settings};
 use crate::auth::{User, UserTable};
-use crate::hub::Hub;
+use crate::hub::{Hub, Kind};
 use crate::wire::link::reply::Capabilities;
 
 /// From now on people come in, and are here, by what `new` says.
@@ -30,13 +30,17 @@ pub(super) fn change(servers: &Servers, new: &Loaded, addresses: Capabilities) {
 fn end_sessions(hub: &Hub, new: &Loaded) -> bool {
     let mut any = false;
     for channel in hub.channels().iter() {
+        let Kind::Client(service) = channel.kind() else {
+            // A link is nobody who came in.
+            continue;
+        };
         if channel.ended().is_cancelled() {
             continue;
         }
         let user = channel.user();
         let peer = channel.peer().parse::<SocketAddr>().map(|peer| peer.ip());
         let may_be_here = |user: &User| {
-            user.rights.admit(channel.service())
+            user.rights.admit(service)
                 && peer.as_ref().is_ok_and(|peer| {
                     new.config.remotes.allows(*peer) && user.remotes.allows(*peer)
                 })
@@ -132,7 +136,7 @@ mod tests {
         for user in both.users.iter() {
             let client = Client {
                 user: Arc::clone(user),
-                service: Service::Link,
+                kind: Kind::Client(Service::Link),
                 peer: "127.0.0.1:4711".to_owned(),
                 now: 1,
             };

@@ -132,6 +132,11 @@ impl Engine {
                 return Outcome::Restart;
             }
         }
+        let links = owned.links.change(&new.config, &self.hub);
+        if let Err(error) = owned.runtime.block_on(links) {
+            held.push(with_causes(&error));
+            new.config.links.clone_from(&owned.loaded.config.links);
+        }
         say_held(owned, &held);
         let before = capabilities(owned);
         self.reopen(&new, tls, owned, abort);
@@ -269,6 +274,7 @@ fn say_changes(old: &DriverConfig, new: &DriverConfig) {
         ("tls", old.tls != new.tls),
         ("websocket", old.websocket != new.websocket),
         ("outbox", old.outbox != new.outbox),
+        ("links", old.links != new.links),
         ("write", old.write != new.write),
     ];
     for (part, _) in parts.iter().filter(|(_, other)| *other) {

@@ -1,5 +1,6 @@
 //! Filter and mask: which events a channel wants.
 
+use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -31,6 +32,18 @@ pub struct FilterPair {
     pub filter: Filter,
     /// The bits of them that count.
     pub mask: Filter,
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            priority,
+            class,
+            vscp_type,
+            guid,
+        } = self;
+        write!(f, "{priority},{class},{vscp_type},{guid}")
+    }
 }
 
 impl FilterPair {

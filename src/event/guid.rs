@@ -71,10 +71,22 @@ impl Guid {
         Self::assigned(0xFD, address)
     }
 
+    /// Bytes 0 to 13, which name an interface, whatever its node.
+    #[must_use]
+    pub fn interface(&self) -> [u8; 14] {
+        std::array::from_fn(|at| self.0[at])
+    }
+
     /// True where bytes 0 to 13 are the same: both name the same interface, whatever its node.
     #[must_use]
     pub fn same_interface(&self, other: &Self) -> bool {
-        self.0[..14] == other.0[..14]
+        self.interface() == other.interface()
+    }
+
+    /// True where bytes 0 to 11 are the same: both are interfaces of one driver.
+    #[must_use]
+    pub fn same_driver(&self, other: &Self) -> bool {
+        self.0[..12] == other.0[..12]
     }
 
     fn assigned(kind: u8, address: [u8; 4]) -> Self {

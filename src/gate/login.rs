@@ -12,7 +12,7 @@ use super::{Gate, Rules, Seat, audit};
 use crate::auth::{Credential, Door, Refused, Service, User};
 use crate::config::edit::{EditError, UsersFile};
 use crate::error::with_causes;
-use crate::hub::{AttachError, Channel, Client};
+use crate::hub::{AttachError, Channel, Client, Kind};
 use crate::os::now;
 
 /// Somebody who has connected: at first a stranger, later one with a channel.
@@ -149,7 +149,7 @@ impl Visitor {
         }
         let client = Client {
             user: Arc::clone(user),
-            service: self.service,
+            kind: Kind::Client(self.service),
             peer: self.peer.to_string(),
             now: now(),
         };

@@ -1,4 +1,4 @@
-//! A client channel: what the hub knows of one logged-in client.
+//! A client channel: what the hub knows of one logged-in client, or of the far end of a link.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -11,6 +11,15 @@ use crate::auth::{Rights, Service, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
+/// What a channel is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client that came to one of the servers.
+    Client(Service),
+    /// A link to another server.
+    Link,
+}
+
 /// One attachment of a client to the hub.
 #[derive(Debug)]
 pub struct Channel {
@@ -18,7 +27,9 @@ pub struct Channel {
     user: RwLock<Arc<User>>,
     /// Counts the users that there have been.
     changes: AtomicU64,
-    service: Service,
+    kind: Kind,
+    /// Channels to one far end have the same number here; 0 is a channel alone.
+    group: AtomicU64,
     peer: String,
     started: u64,
     guid: RwLock<Guid>,
@@ -53,13 +64,14 @@ pub(super) mod code {
 }
 
 impl Channel {
-    pub(super) fn new(id: u16, guid: Guid, who: super::Client, most: usize) -> Self {
+    pub(super) fn new(id: u16, guid: Guid, kind: Kind, who: super::Client, most: usize) -> Self {
         Self {
             id,
             filter: RwLock::new(who.user.filter),
             user: RwLock::new(who.user),
             changes: AtomicU64::new(0),
-            service: who.service,
+            kind,
+            group: AtomicU64::new(0),
             peer: who.peer,
             started: who.now,
             guid: RwLock::new(guid),
@@ -109,13 +121,22 @@ impl Channel {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// The server that the client came to.
+    /// What it is for.
     #[must_use]
-    pub fn service(&self) -> Service {
-        self.service
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
-    /// Address of the client.
+    /// Takes it into a group: what came in by one of its channels leaves by none of them.
+    pub fn join(&self, group: u64) {
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    pub(super) fn group(&self) -> u64 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Address of the client, or of the far end.
     #[must_use]
     pub fn peer(&self) -> &str {
         &self.peer

@@ -7,11 +7,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
+use super::{SharedEvent, Tag};
 use crate::event::Event;
 
 /// The copies that are expected back, and from which channel they left.
 #[derive(Debug, Default)]
-pub(super) struct Echoes {
+pub struct Echoes {
     hasher: RandomState,
     expected: HashMap<u64, VecDeque<Expected>>,
     /// Every expectation in the order of its time; some have been met since.
@@ -22,8 +23,17 @@ pub(super) struct Echoes {
 #[derive(Debug)]
 struct Expected {
     serial: u64,
-    origin: u16,
+    echo: Echo,
     until: u64,
+}
+
+/// Which event has come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// The channel that it left.
+    pub origin: u16,
+    /// Its tag.
+    pub tag: Option<Tag>,
 }
 
 impl Echoes {
@@ -34,25 +44,28 @@ impl Echoes {
 
     /// One copy of this event has left channel `origin`. `now` in nanoseconds, of any epoch. One
     /// that leaves `again` takes the place of an expectation that still stands.
-    pub(super) fn expect(&mut self, event: &Event, origin: u16, again: bool, now: u64) {
+    pub fn expect(&mut self, shared: &SharedEvent, origin: u16, again: bool, now: u64) {
         self.forget(now);
-        let key = self.key(event);
+        let key = self.key(shared.event());
         if again && let Some(waiting) = self.expected.get_mut(&key) {
-            let same = waiting.iter().position(|known| known.origin == origin);
+            let same = waiting.iter().position(|known| known.echo.origin == origin);
             same.and_then(|at| waiting.remove(at));
         }
         self.serial += 1;
         let expected = Expected {
             serial: self.serial,
-            origin,
+            echo: Echo {
+                origin,
+                tag: shared.tag(),
+            },
             until: now.saturating_add(Self::PATIENCE),
         };
         self.order.push_back((key, self.serial));
         self.expected.entry(key).or_default().push_back(expected);
     }
 
-    /// The channel that this event left, if it is a copy that was expected.
-    pub(super) fn meet(&mut self, event: &Event, now: u64) -> Option<u16> {
+    /// What this event is, if it is a copy that was expected.
+    pub fn meet(&mut self, event: &Event, now: u64) -> Option<Echo> {
         if self.expected.is_empty() {
             return None;
         }
@@ -63,7 +76,7 @@ impl Echoes {
         if waiting.is_empty() {
             self.expected.remove(&key);
         }
-        met.map(|expected| expected.origin)
+        met.map(|expected| expected.echo)
     }
 
     /// Drops what is too old, or too much, and what has been met.
@@ -104,16 +117,20 @@ mod tests {
     use crate::event::Guid;
     use crate::event::text::{Defaults, parse};
 
-    fn event(line: &str) -> Event {
-        parse(
+    fn event(line: &str) -> std::sync::Arc<SharedEvent> {
+        let event = parse(
             line,
             &Defaults {
                 now: 1,
                 obid: 0,
                 guid: Guid::ZERO,
             },
-        )
-        .unwrap()
+        );
+        SharedEvent::new(event.unwrap(), None)
+    }
+
+    fn meet(echoes: &mut Echoes, event: &SharedEvent, now: u64) -> Option<u16> {
+        echoes.meet(event.event(), now).map(|echo| echo.origin)
     }
 
     #[test]
@@ -122,12 +139,12 @@ mod tests {
         let (sent, other) = (event("0,20,3,,,,::1,1"), event("0,20,3,,,,::1,2"));
         echoes.expect(&sent, 7, false, 0);
         echoes.expect(&sent, 8, false, 1);
-        assert_eq!(echoes.meet(&other, 2), None);
+        assert_eq!(meet(&mut echoes, &other, 2), None);
         // Time stamp and obid are rewritten on the way.
         let back = event("0,20,3,99,2001-11-02T18:00:01,5,::1,1");
-        assert_eq!(echoes.meet(&back, 2), Some(7));
-        assert_eq!(echoes.meet(&back, 2), Some(8));
-        assert_eq!(echoes.meet(&back, 2), None);
+        assert_eq!(meet(&mut echoes, &back, 2), Some(7));
+        assert_eq!(meet(&mut echoes, &back, 2), Some(8));
+        assert_eq!(meet(&mut echoes, &back, 2), None);
     }
 
     #[test]
@@ -136,8 +153,8 @@ mod tests {
         let sent = event("0,20,3,,,,::1,1");
         echoes.expect(&sent, 7, false, 0);
         echoes.expect(&sent, 8, false, 5_000_000_000);
-        assert_eq!(echoes.meet(&sent, 10_000_000_000), Some(8));
-        assert_eq!(echoes.meet(&sent, 10_000_000_000), None);
+        assert_eq!(meet(&mut echoes, &sent, 10_000_000_000), Some(8));
+        assert_eq!(meet(&mut echoes, &sent, 10_000_000_000), None);
         assert!(echoes.expected.is_empty());
     }
 
@@ -147,15 +164,15 @@ mod tests {
         let sent = event("0,20,3,,,,::1,1");
         echoes.expect(&sent, 7, false, 0);
         echoes.expect(&sent, 7, true, 9_000_000_000);
-        assert_eq!(echoes.meet(&sent, 18_000_000_000), Some(7));
-        assert_eq!(echoes.meet(&sent, 18_000_000_000), None);
+        assert_eq!(meet(&mut echoes, &sent, 18_000_000_000), Some(7));
+        assert_eq!(meet(&mut echoes, &sent, 18_000_000_000), None);
         // Forgotten long ago.
         echoes.expect(&sent, 7, true, 40_000_000_000);
-        assert_eq!(echoes.meet(&sent, 41_000_000_000), Some(7));
+        assert_eq!(meet(&mut echoes, &sent, 41_000_000_000), Some(7));
         echoes.expect(&sent, 7, false, 60_000_000_000);
         echoes.expect(&sent, 8, true, 61_000_000_000);
-        assert_eq!(echoes.meet(&sent, 62_000_000_000), Some(7));
-        assert_eq!(echoes.meet(&sent, 62_000_000_000), Some(8));
+        assert_eq!(meet(&mut echoes, &sent, 62_000_000_000), Some(7));
+        assert_eq!(meet(&mut echoes, &sent, 62_000_000_000), Some(8));
         assert!(echoes.expected.is_empty());
     }
 
@@ -167,6 +184,6 @@ mod tests {
         }
         assert!(echoes.expected.len() <= Echoes::MOST);
         assert!(echoes.order.len() <= Echoes::MOST);
-        assert_eq!(echoes.meet(&event("0,20,3,,,,::00000000,1"), 0), None);
+        assert_eq!(meet(&mut echoes, &event("0,20,3,,,,::00000000,1"), 0), None);
     }
 }

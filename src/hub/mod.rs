@@ -5,11 +5,14 @@
 //! and never to an uplink. Nothing here waits: queues are bounded, and what has no room is
 //! refused (towards uplinks) or dropped and counted (towards clients).
 
+mod attached;
 mod channel;
 mod echo;
 mod queue;
+mod routes;
 mod shared;
 mod sink;
+mod tag;
 mod uplink;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,13 +21,19 @@ use std::time::Instant;
 
 use thiserror::Error;
 
-pub use channel::{Channel, Counters};
+pub use attached::{Attached, LinkStatus};
+pub use channel::{Channel, Counters, Kind};
+pub use echo::{Echo, Echoes};
 pub use queue::Queue;
 pub use shared::SharedEvent;
 pub use sink::Downlink;
+pub use tag::{Tag, TagError};
 pub use uplink::{Uplink, UplinkStatus};
 
-use crate::auth::{Service, User};
+use routes::Routes;
+use tag::Tags;
+
+use crate::auth::{Service, User, random};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
@@ -46,10 +55,12 @@ pub struct Routing {
 }
 
 impl Routing {
-    fn queue_of(&self, service: Service) -> usize {
-        match service {
-            Service::Link => self.max_out_queue,
-            Service::Websocket => self.max_websocket_queue,
+    /// Links have their own bounds.
+    fn queue_of(&self, kind: Kind) -> Option<usize> {
+        match kind {
+            Kind::Client(Service::Link) => Some(self.max_out_queue),
+            Kind::Client(Service::Websocket) => Some(self.max_websocket_queue),
+            Kind::Link => None,
         }
     }
 }
@@ -57,10 +68,10 @@ impl Routing {
 /// Who attaches.
 #[derive(Debug)]
 pub struct Client {
-    /// The user that logged in.
+    /// The user that logged in; of a link, what it may do.
     pub user: Arc<User>,
-    /// The server that it came to.
-    pub service: Service,
+    /// What for.
+    pub kind: Kind,
     /// The address that it came from.
     pub peer: String,
     /// Nanoseconds since 1970.
@@ -76,6 +87,15 @@ pub enum SubmitError {
     /// An uplink, or the channel that the event is addressed to, has no room.
     #[error("no room for the event")]
     Full,
+}
+
+/// What became of an event that has a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// All uplinks have it.
+    Taken,
+    /// It was here before, or comes from here.
+    Known,
 }
 
 /// Why nobody can attach.
@@ -104,6 +124,8 @@ pub struct Totals {
     pub dropped: AtomicU64,
     /// Messages of uplinks that are no events.
     pub malformed: AtomicU64,
+    /// Events of other servers that were here before, or come from here.
+    pub suppressed: AtomicU64,
 }
 
 /// The router. One per driver.
@@ -114,7 +136,14 @@ pub struct Hub {
     routing: RwLock<Routing>,
     channels: RwLock<Arc<Vec<Arc<Channel>>>>,
     uplinks: RwLock<Arc<Vec<Arc<dyn Uplink>>>>,
-    echoes: Mutex<echo::Echoes>,
+    links: RwLock<Vec<Arc<dyn Attached>>>,
+    echoes: Mutex<Echoes>,
+    /// What events of this driver have in their tags.
+    origin: u64,
+    /// Tags that were given.
+    tagged: AtomicU64,
+    tags: Mutex<Tags>,
+    routes: RwLock<Routes>,
     totals: Totals,
     born: Instant,
 }
@@ -123,12 +152,19 @@ impl Hub {
     /// A hub with no channel and no uplink.
     #[must_use]
     pub fn new(guid: Guid, routing: Routing) -> Arc<Self> {
+        // Without random numbers nobody logs in either: a link alone would be left.
+        let origin = random().map_or(1, u64::from_ne_bytes);
         Arc::new(Self {
             guid,
             routing: RwLock::new(routing),
             channels: RwLock::default(),
             uplinks: RwLock::default(),
+            links: RwLock::default(),
             echoes: Mutex::default(),
+            origin,
+            tagged: AtomicU64::new(0),
+            tags: Mutex::default(),
+            routes: RwLock::default(),
             totals: Totals::default(),
             born: Instant::now(),
         })
@@ -144,9 +180,9 @@ impl Hub {
     pub fn change(&self, routing: Routing) {
         *self.routing.write().unwrap_or_else(PoisonError::into_inner) = routing;
         for channel in self.channels().iter() {
-            channel
-                .queue()
-                .set_most(routing.queue_of(channel.service()));
+            if let Some(most) = routing.queue_of(channel.kind()) {
+                channel.queue().set_most(most);
+            }
         }
     }
 
@@ -172,10 +208,35 @@ impl Hub {
         Arc::clone(&self.uplinks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// There is a link.
+    pub fn add_link(&self, link: Arc<dyn Attached>) {
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        links.push(link);
+    }
+
+    /// The link of this name is gone.
+    pub fn remove_link(&self, name: &str) {
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        links.retain(|link| link.status().name != name);
+    }
+
+    /// How the links are.
+    #[must_use]
+    pub fn links(&self) -> Vec<LinkStatus> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.iter().map(|link| link.status()).collect()
+    }
+
     /// The channels, in the order of their ids.
     #[must_use]
     pub fn channels(&self) -> Arc<Vec<Arc<Channel>>> {
         Arc::clone(&self.channels.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The driver's GUID.
+    #[must_use]
+    pub fn guid(&self) -> Guid {
+        self.guid
     }
 
     /// Makes a channel with the lowest free id, from 1.
@@ -183,6 +244,15 @@ impl Hub {
     /// # Errors
     /// [`AttachError`].
     pub fn attach(&self, client: Client) -> Result<Arc<Channel>, AttachError> {
+        let most = self.routing().queue_of(client.kind).unwrap_or(0);
+        self.attach_with(client, most)
+    }
+
+    /// The same with a queue for so many events.
+    ///
+    /// # Errors
+    /// [`AttachError`].
+    pub fn attach_with(&self, client: Client, most: usize) -> Result<Arc<Channel>, AttachError> {
         let mut channels = self
             .channels
             .write()
@@ -201,8 +271,8 @@ impl Hub {
             .unwrap_or(channels.len());
         let id = u16::try_from(at + 1).map_err(|_| AttachError::NoChannel)?;
         let guid = self.guid.channel(id);
-        let most = self.routing().queue_of(client.service);
-        let channel = Arc::new(Channel::new(id, guid, client, most));
+        let kind = client.kind;
+        let channel = Arc::new(Channel::new(id, guid, kind, client, most));
         Arc::make_mut(&mut channels).insert(at, Arc::clone(&channel));
         Ok(channel)
     }
@@ -214,6 +284,22 @@ impl Hub {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut channels).retain(|channel| channel.id() != id);
+        drop(channels);
+        self.routes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forget(id);
+    }
+
+    /// Events for this interface go to that channel alone from now on: it is beyond a link.
+    pub fn learn(&self, interface: &Guid, channel: &Channel) {
+        let known = |routes: &Routes| routes.of(interface) == Some(channel.id());
+        if !known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) {
+            self.routes
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .learn(interface, channel.id());
+        }
     }
 
     /// Takes a client's event: all uplinks have it, or none.
@@ -222,8 +308,50 @@ impl Hub {
     /// [`SubmitError::Full`] where one that must have it has no room, and
     /// [`SubmitError::Unbearable`] where one cannot have it at all.
     pub fn submit(&self, channel: &Channel, event: Event) -> Result<(), SubmitError> {
-        let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
-        let event = SharedEvent::new(event, Some(channel.id()));
+        self.submit_as(channel, event, self.new_tag())
+    }
+
+    /// The same for an event of another driver, which keeps its tag: one that was here before is
+    /// not taken again.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); it may come again then.
+    pub fn arrive(
+        &self,
+        channel: &Channel,
+        event: Event,
+        tag: Tag,
+    ) -> Result<Arrival, SubmitError> {
+        let tags = || self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        if tag.origin == self.origin || !tags().is_new(tag) {
+            self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
+            return Ok(Arrival::Known);
+        }
+        match self.submit_as(channel, event, tag) {
+            Ok(()) => Ok(Arrival::Taken),
+            Err(error) => {
+                tags().forget(tag);
+                Err(error)
+            }
+        }
+    }
+
+    /// An event that came by a link without a tag, and was found to come from here.
+    pub fn suppressed(&self) {
+        self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn new_tag(&self) -> Tag {
+        Tag {
+            origin: self.origin,
+            number: self.tagged.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
+    fn submit_as(&self, channel: &Channel, event: Event, tag: Tag) -> Result<(), SubmitError> {
+        let addressed = event.interface();
+        let addressed = addressed.and_then(|guid| self.owner_of(&guid, Some(channel.id())));
+        let event = SharedEvent::tagged(event, Some(channel.id()), Some(tag));
         let taken = match addressed {
             Some(target) if self.hand_over(&target, &event) => Ok(()),
             Some(_) => Err(SubmitError::Full),
@@ -280,7 +408,10 @@ impl Hub {
                 .for_each(|uplink| uplink.commit(Arc::clone(event)));
         }
         if routing.interconnect {
-            self.fan_out(event, |channel| Some(channel.id()) != event.origin());
+            let group = self.group_of(event.origin());
+            self.fan_out(event, |channel| {
+                Some(channel.id()) != event.origin() && (group == 0 || channel.group() != group)
+            });
         }
         Ok(())
     }
@@ -293,12 +424,32 @@ impl Hub {
         target.offer(event)
     }
 
-    fn owner_of(&self, interface: &Guid) -> Option<Arc<Channel>> {
+    /// The channel that has this interface, or the link that it is beyond; but what comes from
+    /// there does not go back.
+    fn owner_of(&self, interface: &Guid, sender: Option<u16>) -> Option<Arc<Channel>> {
         let channels = self.channels();
-        channels
+        let own = channels
             .iter()
-            .find(|channel| channel.guid().same_interface(interface))
-            .cloned()
+            .find(|channel| channel.guid().same_interface(interface));
+        if own.is_some() {
+            return own.cloned();
+        }
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let beyond = routes.of(interface).filter(|id| Some(*id) != sender)?;
+        self.with_id(beyond)
+    }
+
+    fn with_id(&self, id: u16) -> Option<Arc<Channel>> {
+        let channels = self.channels();
+        let at = channels.binary_search_by_key(&id, |channel| channel.id());
+        at.ok().map(|at| Arc::clone(&channels[at]))
+    }
+
+    /// The group of the channel that an event came in by; 0 where it has none.
+    fn group_of(&self, origin: Option<u16>) -> u64 {
+        origin
+            .and_then(|id| self.with_id(id))
+            .map_or(0, |channel| channel.group())
     }
 
     fn fan_out(&self, event: &Arc<SharedEvent>, to: impl Fn(&Channel) -> bool) {
@@ -325,7 +476,7 @@ impl Hub {
         }
     }
 
-    fn echoes(&self) -> MutexGuard<'_, echo::Echoes> {
+    fn echoes(&self) -> MutexGuard<'_, Echoes> {
         self.echoes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -337,14 +488,19 @@ impl Hub {
 impl Downlink for Hub {
     fn deliver(&self, mut event: Event) {
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
-        let origin = self.echoes().meet(&event, self.age());
+        let echo = self.echoes().meet(&event, self.age());
+        let origin = echo.map(|echo| echo.origin);
         let routing = self.routing();
         if !routing.filter_in.passes(&event) {
             return self.filtered();
         }
         self.settle_obid(&mut event, origin);
-        let addressed = event.interface().and_then(|guid| self.owner_of(&guid));
-        let event = SharedEvent::new(event, origin);
+        let addressed = event.interface();
+        let addressed = addressed.and_then(|guid| self.owner_of(&guid, origin));
+        let tag = echo
+            .and_then(|echo| echo.tag)
+            .unwrap_or_else(|| self.new_tag());
+        let event = SharedEvent::tagged(event, origin, Some(tag));
         if let Some(target) = addressed {
             if !self.hand_over(&target, &event) {
                 self.totals.dropped.fetch_add(1, Ordering::Relaxed);
@@ -352,11 +508,15 @@ impl Downlink for Hub {
             return;
         }
         let sender_sees_it = routing.receive_sent_events;
+        let group = self.group_of(origin);
         // With `interconnect` the others have it already.
         let others_see_it = origin.is_none() || !routing.interconnect;
         self.fan_out(&event, |channel| {
             if Some(channel.id()) == origin {
-                sender_sees_it
+                // The far end of a link has it already.
+                sender_sees_it && channel.kind() != Kind::Link
+            } else if group != 0 && channel.group() == group {
+                false
             } else {
                 others_see_it
             }
@@ -366,7 +526,7 @@ impl Downlink for Hub {
     fn expect_echo(&self, event: &SharedEvent, again: bool) {
         if let Some(origin) = event.origin() {
             let now = self.age();
-            self.echoes().expect(event.event(), origin, again, now);
+            self.echoes().expect(event, origin, again, now);
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::Tag;
 use crate::event::Event;
 use crate::event::json::Generation;
 use crate::event::text::{self, TextForm};
@@ -14,6 +15,7 @@ use crate::wire::ws::{self, Dialect};
 pub struct SharedEvent {
     event: Event,
     origin: Option<u16>,
+    tag: Option<Tag>,
     line: OnceLock<Bytes>,
     messages: [OnceLock<Bytes>; 2],
 }
@@ -22,9 +24,16 @@ impl SharedEvent {
     /// An event that came in by the channel `origin`, or from an uplink.
     #[must_use]
     pub fn new(event: Event, origin: Option<u16>) -> Arc<Self> {
+        Self::tagged(event, origin, None)
+    }
+
+    /// The same with the tag that it goes by between drivers.
+    #[must_use]
+    pub fn tagged(event: Event, origin: Option<u16>, tag: Option<Tag>) -> Arc<Self> {
         Arc::new(Self {
             event,
             origin,
+            tag,
             line: OnceLock::new(),
             messages: Default::default(),
         })
@@ -40,6 +49,12 @@ impl SharedEvent {
     #[must_use]
     pub fn origin(&self) -> Option<u16> {
         self.origin
+    }
+
+    /// What it goes by between drivers.
+    #[must_use]
+    pub fn tag(&self) -> Option<Tag> {
+        self.tag
     }
 
     /// Bytes of memory that it stands for in a bounded queue.

@@ -42,7 +42,7 @@ fn user(rights: Rights) -> Arc<User> {
 fn client(hub: &Hub) -> Arc<Channel> {
     let client = Client {
         user: user(Rights::ADMIN),
-        service: Service::Link,
+        kind: Kind::Client(Service::Link),
         peer: "127.0.0.1:1".to_owned(),
         now: 1,
     };
@@ -288,7 +288,7 @@ fn filters_and_rights() {
     let deaf = hub
         .attach(Client {
             user: user(Rights::SEND_EVENT),
-            service: Service::Link,
+            kind: Kind::Client(Service::Link),
             peer: String::new(),
             now: 1,
         })

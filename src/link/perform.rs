@@ -11,9 +11,9 @@ use super::{Context, Control, Settings};
 use crate::auth::Service;
 use crate::event::EventTime;
 use crate::gate::{LoginError, Rules, Seat, Visitor};
-use crate::hub::{Channel, SharedEvent, SubmitError};
+use crate::hub::{Channel, Kind, SharedEvent, SubmitError};
 use crate::os::now;
-use crate::wire::link::reply::{self, InterfaceRow};
+use crate::wire::link::reply::{self, InterfaceKind, InterfaceRow};
 use crate::wire::link::{Answer, Identity, Request, Session, Statistics, Which};
 
 /// A reply of RETR that is longer than this is written in parts.
@@ -322,7 +322,7 @@ impl Performer {
             rows.push(InterfaceRow {
                 id: channel.id(),
                 guid: channel.guid(),
-                service: channel.service(),
+                kind: kind(channel.kind()),
                 peer: channel.peer().to_owned(),
                 // Clients take the last nineteen characters of the row: there is no Z.
                 started: String::from_utf8_lossy(&started)
@@ -361,6 +361,21 @@ impl Performer {
             }
             check(&format!("uplink {}", uplink.name()), status.up, detail);
         }
+        for link in hub.links() {
+            let mut detail = format!(
+                "{} events wait, {} sent, {} received, {} suppressed, {} rejected, {} dropped",
+                link.waiting,
+                link.sent,
+                link.received,
+                link.suppressed,
+                link.rejected,
+                link.dropped
+            );
+            if !link.trouble.is_empty() {
+                let _ = write!(detail, ", last trouble: {}", link.trouble);
+            }
+            check(&format!("link {}", link.name), link.up, detail);
+        }
         let time = now();
         let mut date = Vec::new();
         EventTime::Unix { nanos: time }.write_date(&mut date);
@@ -385,6 +400,15 @@ impl Performer {
         tracing::error!(client = %self.peer(), "RESTART refused: the configuration has errors");
         session.say(reply::INTERNAL, out);
         Next::GoOn
+    }
+}
+
+/// What a channel is, as the specification counts.
+fn kind(kind: Kind) -> InterfaceKind {
+    match kind {
+        Kind::Client(Service::Link) => InterfaceKind::TcpIp,
+        Kind::Client(Service::Websocket) => InterfaceKind::Websocket,
+        Kind::Link => InterfaceKind::Driver,
     }
 }
 

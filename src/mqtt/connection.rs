@@ -1,20 +1,16 @@
 //! One connection to a broker: a socket, with TLS or without, and packets on it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
 use super::codec::{Codec, CodecError, Filter, Options, Packet, Publish, Welcome};
+use crate::net::stream::{Route, Stream, StreamError};
 
 /// Bytes that may wait to be looked at while a write takes its time.
 const MOST_WAITING: usize = 1024 * 1024;
@@ -22,17 +18,6 @@ const MOST_WAITING: usize = 1024 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Room for what comes.
 const CHUNK: usize = 16 * 1024;
-
-/// How to reach a broker.
-#[derive(Clone)]
-pub(super) struct Route {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) bind: Option<IpAddr>,
-    pub(super) tls: Option<Arc<ClientConfig>>,
-    pub(super) nodelay: bool,
-    pub(super) timeout: Duration,
-}
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, Error)]
@@ -43,10 +28,8 @@ pub(super) enum ConnectionError {
     Timeout,
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("TLS: {0}")]
-    Tls(io::Error),
-    #[error("the host name cannot be in a certificate")]
-    Name(#[from] InvalidDnsNameError),
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     #[error("the broker closed the connection")]
     Closed,
     #[error("the broker closed the connection: {0}")]
@@ -54,10 +37,6 @@ pub(super) enum ConnectionError {
     #[error("the broker sent {0}")]
     Codec(#[from] CodecError),
 }
-
-/// What a connection runs over.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A connection that stands.
 pub(super) struct Connection {
@@ -73,19 +52,11 @@ impl Connection {
     pub(super) async fn open(
         address: SocketAddr,
         route: &Route,
+        timeout: Duration,
         options: &Options,
     ) -> Result<(Self, Welcome), ConnectionError> {
         let opening = async {
-            let socket = match address {
-                SocketAddr::V4(_) => TcpSocket::new_v4()?,
-                SocketAddr::V6(_) => TcpSocket::new_v6()?,
-            };
-            if let Some(own) = route.bind {
-                socket.bind(SocketAddr::new(own, 0))?;
-            }
-            let stream = socket.connect(address).await?;
-            stream.set_nodelay(route.nodelay)?;
-            let stream = secure(stream, route).await?;
+            let stream = route.connect(address).await?;
             let (reader, writer) = tokio::io::split(stream);
             let mut connection = Self {
                 reader,
@@ -114,7 +85,7 @@ impl Connection {
                 _ => Err(CodecError::Unexpected.into()),
             }
         };
-        tokio::time::timeout(route.timeout, opening)
+        tokio::time::timeout(timeout, opening)
             .await
             .unwrap_or(Err(ConnectionError::Timeout))
     }
@@ -242,17 +213,4 @@ impl Connection {
             () = std::future::ready(()) => Ok(None),
         }
     }
-}
-
-async fn secure(stream: TcpStream, route: &Route) -> Result<Box<dyn Stream>, ConnectionError> {
-    let Some(tls) = &route.tls else {
-        return Ok(Box::new(stream));
-    };
-    let name = ServerName::try_from(route.host.clone())?;
-    let connector = TlsConnector::from(Arc::clone(tls));
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(ConnectionError::Tls)?;
-    Ok(Box::new(stream))
 }

@@ -12,9 +12,7 @@
 //! | `plan` | the section, its templates rendered: who connects where, with what |
 //! | `pulse` | whether the broker is still there |
 //! | `status` | the document about the driver |
-//! | `backoff` | pauses between attempts; pure |
 
-mod backoff;
 mod bridge;
 mod codec;
 mod connection;

@@ -1,16 +1,18 @@
 //! An `mqtt` section, ready to be carried out: every template read, every name checked.
 
+use std::time::Duration;
+
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::codec::{Filter, Letter, Options};
-use super::connection::Route;
 use super::session::MOST;
 use super::spool::SpoolError;
 use super::status::{Report, Status};
 use crate::config::model::{Message, MqttConfig, MqttVersion, ReadFormat, WriteFormat};
 use crate::event::json::Generation;
 use crate::event::{Event, FilterPair, Guid};
+use crate::net::stream::Route;
 use crate::net::tls::{TlsError, client};
 use crate::wire::payload::{self, Style};
 use crate::wire::topic::{Scope, Settings, Template, TemplateError, matches};
@@ -62,6 +64,8 @@ pub enum MqttError {
 /// Everything that the worker needs to know.
 pub(super) struct Plan {
     pub(super) route: Route,
+    /// For each address of the broker.
+    pub(super) connect_timeout: Duration,
     pub(super) options: Options,
     pub(super) outlets: Vec<Outlet>,
     pub(super) filters: Vec<Filter>,
@@ -125,8 +129,8 @@ impl Plan {
                 bind: config.bind,
                 tls,
                 nodelay: config.nodelay,
-                timeout: config.connect_timeout,
             },
+            connect_timeout: config.connect_timeout,
             options: Options {
                 version: config.version,
                 client_id: settings.client_id.clone(),

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::bridge::MqttBridge;
 use super::codec::{Letter, Welcome};
 use super::connection::{Connection, ConnectionError};
@@ -20,6 +19,7 @@ use super::session::{Copy, MOST, Session};
 use super::status::Status;
 use crate::config::model::Reconnect;
 use crate::hub::Downlink;
+use crate::net::backoff::Backoff;
 use crate::net::lookup;
 
 /// Packets that are written before the socket is flushed and looked at.
@@ -121,7 +121,7 @@ impl Worker {
                 }
                 Err(trouble) => trouble,
             };
-            let pause = self.backoff.pause(chance());
+            let pause = self.backoff.pause();
             if self.bridge.disconnected(trouble.clone()) {
                 let pause = pause.as_secs_f32();
                 tracing::warn!(uplink = %self.bridge.place(), "{trouble}; next attempt in {pause:.1} s");
@@ -155,13 +155,18 @@ impl Worker {
     }
 
     async fn connect(&self) -> Result<(Connection, Welcome), String> {
-        let Plan { route, options, .. } = &self.plan;
+        let Plan {
+            route,
+            connect_timeout,
+            options,
+            ..
+        } = &self.plan;
         let addresses = lookup::addresses(&route.host, route.port, LOOKUP)
             .await
             .map_err(|error| error.to_string())?;
         let mut trouble = String::new();
         for address in addresses {
-            match Connection::open(address, route, options).await {
+            match Connection::open(address, route, *connect_timeout, options).await {
                 Ok((connection, welcome)) => {
                     tracing::info!(
                         uplink = %self.bridge.place(),
@@ -266,11 +271,4 @@ impl Worker {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// Where there are no random numbers, pauses are as they are.
-fn chance() -> u8 {
-    let mut byte = [127];
-    let _ = getrandom::fill(&mut byte);
-    byte[0]
 }

@@ -59,7 +59,7 @@ pub async fn serve(
 }
 
 /// Finds peers that have gone without a word, within about two minutes.
-fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let settings = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(15));

@@ -1,6 +1,8 @@
-//! Sockets: addresses to listen on, names to look up, TLS.
+//! Sockets: addresses to listen on, names to look up, servers to reach, TLS.
 
 pub mod accept;
+pub mod backoff;
 pub mod listener;
 pub mod lookup;
+pub mod stream;
 pub mod tls;

@@ -11,6 +11,7 @@ pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod crowd;
 pub(crate) mod dialogue;
+pub(crate) mod far_end;
 pub(crate) mod host;
 pub(crate) mod mosquitto;
 pub(crate) mod program;

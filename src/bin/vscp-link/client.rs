@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use vscpl2drv_link::wire::binary::Cipher;
+use vscpl2drv_link::wire::link::frames::{FrameError, Frames};
 use zeroize::Zeroizing;
 
 use crate::address::{Address, Place};
 use crate::failure::printable;
-use crate::frames::{FrameError, Frames};
 use crate::lines::Lines;
 use crate::messages::{Key, Messages};
 use crate::no_websocket::WebError;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_rustls::rustls::ClientConfig;
+use vscpl2drv_link::config::key;
 use vscpl2drv_link::config::model::{TlsClient, TlsVersions};
 use vscpl2drv_link::error::with_causes;
 use vscpl2drv_link::net::tls::client;
-use vscpl2drv_link::wire::binary::Cipher;
+use vscpl2drv_link::wire::binary::{Cipher, Strength};
 use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::args::LoginArgs;
 use crate::client::{Client, ClientError};
 use crate::failure::Failure;
-use crate::frames;
 use crate::messages::{self, Key};
 use crate::stream::Stream;
 
@@ -56,7 +56,7 @@ impl Login {
         let tls = tls(args)?;
         let secret = match &args.host.web {
             Some(_) => Secret::Key(messages::key(args)?),
-            None => match frames::cipher(args)? {
+            None => match cipher(args)? {
                 Some(cipher) => Secret::Cipher(Box::new(cipher)),
                 None => Secret::None,
             },
@@ -94,6 +94,28 @@ impl Login {
         client.login(&self.user, &self.password)?;
         Ok(client)
     }
+}
+
+/// The cipher that the command line asks for.
+///
+/// # Errors
+/// Where the key file is not usable.
+fn cipher(args: &LoginArgs) -> Result<Option<Cipher>, Failure> {
+    let Some(path) = &args.key_file else {
+        return Ok(None);
+    };
+    let strength = Strength::ALL
+        .into_iter()
+        .find(|strength| strength.name() == args.cipher);
+    key::load(path, strength.unwrap_or(Strength::Aes256))
+        .map(Some)
+        .map_err(|error| {
+            let why = with_causes(&error);
+            Failure::problem(format!(
+                "the key file {} is not usable: {why}",
+                path.display()
+            ))
+        })
 }
 
 /// TLS, where the address asks for it.

@@ -33,7 +33,6 @@ mod check;
 mod client;
 mod daemon;
 mod failure;
-mod frames;
 mod host;
 mod lines;
 mod login;

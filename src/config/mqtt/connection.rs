@@ -11,33 +11,50 @@ use crate::config::object::Object;
 use crate::config::report::Report;
 
 /// `host` and `port`.
-pub(super) struct Address<'a> {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(in crate::config) struct Address<'a> {
+    pub(in crate::config) host: String,
+    pub(in crate::config) port: u16,
     /// The protocol in `host` asks for TLS.
-    pub(super) secure: bool,
+    pub(in crate::config) secure: bool,
     /// Where the port stands.
-    pub(super) node: Option<Node<'a>>,
+    pub(in crate::config) node: Option<Node<'a>>,
+    /// Where the host stands.
+    pub(in crate::config) at: Option<Node<'a>>,
 }
 
+/// What stands before a host, and the port where none is given: in clear text, and with TLS.
+pub(in crate::config) struct Schemes {
+    pub(in crate::config) plain: (&'static [&'static str], u16),
+    pub(in crate::config) secure: (&'static [&'static str], u16),
+}
+
+/// Those of brokers.
+pub(super) const BROKER: Schemes = Schemes {
+    plain: (&["mqtt", "tcp"], 1883),
+    secure: (&["mqtts", "stcp"], 8883),
+};
+
 /// `host` with a protocol and a port in it, and `port`, which goes before.
-pub(super) fn address<'a>(o: &mut Object<'a>, report: &mut Report) -> Address<'a> {
+pub(in crate::config) fn address<'a>(
+    o: &mut Object<'a>,
+    schemes: &Schemes,
+    report: &mut Report,
+) -> Address<'a> {
     let mut port: Option<u16> = None;
     let mut host = "localhost".to_owned();
     let mut secure = false;
+    let mut at = None;
     if let Some((node, text)) = text_if_set(o.take("host"), report) {
         let rest = match text.split_once("://") {
             None => text.as_str(),
-            Some(("tcp" | "mqtt", rest)) => rest,
-            Some(("stcp" | "mqtts", rest)) => {
+            Some((scheme, rest)) if schemes.plain.0.contains(&scheme) => rest,
+            Some((scheme, rest)) if schemes.secure.0.contains(&scheme) => {
                 secure = true;
                 rest
             }
             Some((scheme, rest)) => {
-                report.error(
-                    &node,
-                    format!("{scheme:?} is none of mqtt, tcp, mqtts, stcp"),
-                );
+                let known = [schemes.plain.0, schemes.secure.0].concat().join(", ");
+                report.error(&node, format!("{scheme:?} is none of {known}"));
                 rest
             }
         };
@@ -58,8 +75,14 @@ pub(super) fn address<'a>(o: &mut Object<'a>, report: &mut Report) -> Address<'a
             report.error(&node, "there is no host name in it");
         }
         name.clone_into(&mut host);
+        at = Some(node);
     }
-    let default = port.unwrap_or(if secure { 8883 } else { 1883 });
+    let usual = if secure {
+        schemes.secure.1
+    } else {
+        schemes.plain.1
+    };
+    let default = port.unwrap_or(usual);
     let node = o.take("port");
     let number = node
         .as_ref()
@@ -70,6 +93,7 @@ pub(super) fn address<'a>(o: &mut Object<'a>, report: &mut Report) -> Address<'a
         port,
         secure,
         node,
+        at,
     }
 }
 
@@ -136,13 +160,14 @@ pub(super) fn options<'a>(
 }
 
 /// `reconnect`, and the names that its members have without it.
-pub(super) fn reconnect(o: &mut Object<'_>, report: &mut Report) -> Reconnect {
+pub(in crate::config) fn reconnect(o: &mut Object<'_>, report: &mut Report) -> Reconnect {
     let default = Reconnect::default();
     let mut section = super::inner(o, "reconnect", report);
     let mut member = |key, alias| nested(&mut section, o, key).or_else(|| o.take_alias(alias));
     let delay = member("delay", "reconnect-delay");
     let longest = member("delay-max", "reconnect-delay-max");
     let exponential = member("exponential-backoff", "reconnect-exponential-backoff");
+    let jitter = member("jitter", "reconnect-jitter");
     let seconds = |node: Option<Node<'_>>, default: Duration, report: &mut Report| {
         let number = node.and_then(|node| node.number(1, 86_400, report));
         number.map_or(default, Duration::from_secs)
@@ -152,6 +177,15 @@ pub(super) fn reconnect(o: &mut Object<'_>, report: &mut Report) -> Reconnect {
     let exponential = exponential
         .and_then(|node| node.flag(report))
         .unwrap_or(false);
+    let jitter = match jitter {
+        // How many parts of a hundred, or whether at all.
+        Some(node) if !node.is_number() => match node.truth(report) {
+            Some(false) => 0,
+            _ => default.jitter,
+        },
+        Some(node) => node.number(0, 100, report).map_or(0, |parts| parts as u8),
+        None => default.jitter,
+    };
     if let Some(section) = section {
         section.finish(report);
     }
@@ -159,6 +193,7 @@ pub(super) fn reconnect(o: &mut Object<'_>, report: &mut Report) -> Reconnect {
         delay,
         delay_max,
         exponential,
+        jitter,
     }
 }
 

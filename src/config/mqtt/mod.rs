@@ -6,8 +6,8 @@
 //! | `tls` | `tls` |
 //! | `topics` | `publish`, `subscribe`, `will`, `birth`, `status`, `filter` |
 
-mod connection;
-mod tls;
+pub(super) mod connection;
+pub(super) mod tls;
 mod topics;
 
 use std::time::Duration;
@@ -134,7 +134,7 @@ fn read<'a>(
     report: &mut Report,
 ) -> MqttConfig {
     let place = format!("{file}: {}", node.path());
-    let address = connection::address(o, report);
+    let address = connection::address(o, &connection::BROKER, report);
     let mut inner_options = inner(o, "mqtt-options", report);
     let options = connection::options(o, &mut inner_options, report);
     let bind = connection::bind(o, &mut inner_options, report);

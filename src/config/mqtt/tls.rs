@@ -14,7 +14,7 @@ use crate::config::report::Report;
 
 /// Reads `tls` and what `mqtt-options` say about it. TLS is on where the protocol in `host` asks
 /// for it, and where something is there to verify the broker with; an object of blanks means none.
-pub(super) fn tls<'a>(
+pub(in crate::config) fn tls<'a>(
     o: &mut Object<'a>,
     options: &mut Option<Object<'a>>,
     secure: bool,
@@ -57,7 +57,8 @@ pub(super) fn tls<'a>(
         for (node, _) in asked.into_iter().flatten() {
             report.error(
                 node,
-                "this asks for TLS; write the host as mqtts://, or give a cafile or capath",
+                "this asks for TLS; write the host as mqtts:// (a broker) or stcp:// (a link), or give \
+                 a cafile or capath",
             );
         }
         return None;

@@ -8,9 +8,11 @@
 //! | [`request`] | what a session asks of the rest of the driver |
 //! | [`session`] | one client's dialogue: a line in, a reply or a [`Request`] out |
 //! | [`history`] | what `+` repeats |
+//! | [`frames`] | the other side of the binary mode: words to frames, frames to lines |
 
 pub mod answer;
 pub mod command;
+pub mod frames;
 pub mod history;
 pub mod reply;
 pub mod request;

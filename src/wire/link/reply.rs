@@ -1,6 +1,5 @@
 //! What the server says. Clients compare these texts letter by letter: none may change.
 
-use crate::auth::Service;
 use crate::event::Guid;
 use crate::wire::binary::code::error;
 
@@ -195,8 +194,19 @@ pub struct InterfaceRow {
     pub peer: String,
     /// `2026-11-20T19:41:06`, UTC.
     pub started: String,
-    /// What the client speaks.
-    pub service: Service,
+    /// What it is.
+    pub kind: InterfaceKind,
+}
+
+/// What an interface is (VSCP specification, "INTERFACE LIST").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterfaceKind {
+    /// A link of this driver to another server.
+    Driver = 3,
+    /// A client of the tcp/ip link.
+    TcpIp = 4,
+    /// A websocket client.
+    Websocket = 7,
 }
 
 impl InterfaceRow {
@@ -207,29 +217,22 @@ impl InterfaceRow {
         format!(
             "{},{},{},{}\r\n",
             self.id,
-            self.kind(),
+            self.kind as u8,
             self.guid,
             self.name()
         )
-    }
-
-    /// Its type (VSCP specification, "INTERFACE LIST").
-    fn kind(&self) -> u8 {
-        match self.service {
-            Service::Link => 4,
-            Service::Websocket => 7,
-        }
     }
 
     /// The last field of it.
     #[must_use]
     pub fn name(&self) -> String {
         let peer = self.peer.replace([',', '|'], "_");
-        let what = match self.service {
-            Service::Link => "tcp/ip",
-            Service::Websocket => "websocket",
+        let what = match self.kind {
+            InterfaceKind::TcpIp => "tcp/ip client",
+            InterfaceKind::Websocket => "websocket client",
+            InterfaceKind::Driver => "link",
         };
-        format!("{what} client {peer} | Started at {}", self.started)
+        format!("{what} {peer} | Started at {}", self.started)
     }
 }
 

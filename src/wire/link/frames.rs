@@ -2,26 +2,20 @@
 //! mode would have had (VSCP specification, "VSCP general binary protocol").
 
 use thiserror::Error;
-use vscpl2drv_link::auth::RandomError;
-use vscpl2drv_link::config::key;
-use vscpl2drv_link::error::with_causes;
-use vscpl2drv_link::event::json::Generation;
-use vscpl2drv_link::event::text::{self, Defaults, EventTextError, TextForm};
-use vscpl2drv_link::event::{Filter, FilterError, Guid, frame};
-use vscpl2drv_link::wire::binary::code::{
-    EVENT_CONFIRM, OPEN, QUIT, SET_FILTER, SET_MASK, USER, error,
-};
-use vscpl2drv_link::wire::binary::replay::Seen;
-use vscpl2drv_link::wire::binary::{
-    BadFrame, Cipher, Frame, FrameReader, Mark, Strength, write_command, write_reply,
-};
+use zeroize::Zeroizing;
 
-use crate::args::LoginArgs;
-use crate::failure::Failure;
+use super::command::find;
+use crate::auth::RandomError;
+use crate::event::json::Generation;
+use crate::event::text::{self, Defaults, EventTextError, TextForm};
+use crate::event::{Filter, FilterError, Guid, frame};
+use crate::wire::binary::code::{EVENT_CONFIRM, SET_FILTER, SET_MASK, USER, error};
+use crate::wire::binary::replay::Seen;
+use crate::wire::binary::{BadFrame, Cipher, Frame, FrameReader, Mark, write_command, write_reply};
 
 /// Why something cannot be said, or was not understood, in frames.
 #[derive(Debug, Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
     /// What came is no frame.
     #[error("the server sent something that is no frame of this key")]
     Bad(#[from] BadFrame),
@@ -37,47 +31,40 @@ pub(crate) enum FrameError {
     /// A command that this program does not use.
     #[error("{0} cannot be said in the binary mode")]
     Command(String),
-}
-
-/// The cipher that the command line asks for.
-///
-/// # Errors
-/// Where the key file is not usable.
-pub(crate) fn cipher(args: &LoginArgs) -> Result<Option<Cipher>, Failure> {
-    let Some(path) = &args.key_file else {
-        return Ok(None);
-    };
-    let strength = Strength::ALL
-        .into_iter()
-        .find(|strength| strength.name() == args.cipher);
-    key::load(path, strength.unwrap_or(Strength::Aes256))
-        .map(Some)
-        .map_err(|error| {
-            let why = with_causes(&error);
-            Failure::problem(format!(
-                "the key file {} is not usable: {why}",
-                path.display()
-            ))
-        })
+    /// A number that is none.
+    #[error("{0:?} is not a number")]
+    Number(String),
 }
 
 /// One connection's frames.
-pub(crate) struct Frames {
+#[derive(Debug)]
+pub struct Frames {
     cipher: Cipher,
     reader: FrameReader,
     /// What has come and what was sent: none of it is the server's once more.
     seen: Seen,
     /// The name of a USER: it goes along with the password.
     user: String,
+    /// The number of the command that was said last, and how many events it asked for.
+    asked: (u16, u16),
 }
 
+const NOTHING: Defaults = Defaults {
+    now: 0,
+    obid: 0,
+    guid: Guid::ZERO,
+};
+
 impl Frames {
-    pub(crate) fn new(cipher: Cipher) -> Self {
+    /// For a session that has just begun.
+    #[must_use]
+    pub fn new(cipher: Cipher) -> Self {
         Self {
             cipher,
             reader: FrameReader::default(),
             seen: Seen::default(),
             user: String::new(),
+            asked: (0, 0),
         }
     }
 
@@ -85,7 +72,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`FrameError`].
-    pub(crate) fn command(&mut self, words: &[&str]) -> Result<Option<Vec<u8>>, FrameError> {
+    pub fn command(&mut self, words: &[&str]) -> Result<Option<Vec<u8>>, FrameError> {
         let mut out = Vec::new();
         let mark = match words {
             ["USER", name] => {
@@ -93,28 +80,45 @@ impl Frames {
                 return Ok(None);
             }
             ["PASS", password] => {
-                let both = zeroize::Zeroizing::new(format!("{}:{password}", self.user));
+                let both = Zeroizing::new(format!("{}:{password}", self.user));
                 write_command(USER, both.as_bytes(), &self.cipher, &mut out)?
             }
             ["SEND", event] => {
                 // What is zero is the server's to fill in.
-                let defaults = Defaults {
-                    now: 0,
-                    obid: 0,
-                    guid: Guid::ZERO,
-                };
                 let mut plain = Vec::new();
-                frame::write(&text::parse(event, &defaults)?, Generation::V2, &mut plain);
+                frame::write(&text::parse(event, &NOTHING)?, Generation::V2, &mut plain);
                 self.cipher.seal(&plain, &mut out)?
             }
             ["SFLT", filter] => self.filter(SET_FILTER, filter, &mut out)?,
             ["SMSK", filter] => self.filter(SET_MASK, filter, &mut out)?,
-            ["RCVLOOP"] => write_command(OPEN, &[], &self.cipher, &mut out)?,
-            ["QUIT"] => write_command(QUIT, &[], &self.cipher, &mut out)?,
+            ["RETR", count] => {
+                let number = count.parse::<u16>();
+                let count = number.map_err(|_| FrameError::Number((*count).to_owned()))?;
+                self.plain("RETR", &count.to_be_bytes(), &mut out)?
+            }
+            [word @ ("NOOP" | "RCVLOOP" | "QUITLOOP" | "CDTA" | "CHID" | "GGID" | "QUIT")] => {
+                self.plain(word, &[], &mut out)?
+            }
             other => return Err(FrameError::Command(other.join(" "))),
         };
         self.seen.sent([mark]);
         Ok(Some(out))
+    }
+
+    fn plain(
+        &mut self,
+        word: &str,
+        argument: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Mark, FrameError> {
+        let code = find(word).and_then(|entry| entry.code);
+        let code = code.ok_or_else(|| FrameError::Command(word.to_owned()))?;
+        let count = argument
+            .first_chunk()
+            .copied()
+            .map_or(0, u16::from_be_bytes);
+        self.asked = (code, count);
+        Ok(write_command(code, argument, &self.cipher, out)?)
     }
 
     fn filter(&self, code: u16, filter: &str, out: &mut Vec<u8>) -> Result<Mark, FrameError> {
@@ -130,7 +134,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`FrameError`]: nothing after it can be trusted.
-    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), FrameError> {
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(Vec<u8>, Vec<u8>), FrameError> {
         let (mut lines, mut answers) = (Vec::new(), Vec::new());
         self.reader.push(bytes);
         while let Some((found, mark)) = self.reader.next_frame(&self.cipher, true)? {
@@ -138,20 +142,15 @@ impl Frames {
                 return Err(BadFrame::Replayed.into());
             }
             match found {
-                Frame::Reply { error, .. } => {
-                    lines.extend_from_slice(words(error).as_bytes());
-                }
+                Frame::Reply {
+                    code,
+                    error,
+                    argument,
+                } => self.reply(code, error, &argument, &mut lines),
                 Frame::Event { bytes, head, crc } => {
-                    let defaults = Defaults {
-                        now: 0,
-                        obid: 0,
-                        guid: Guid::ZERO,
-                    };
-                    let Ok(event) = frame::read(&bytes, &defaults) else {
+                    if !write_line(&bytes, &mut lines) {
                         continue;
-                    };
-                    text::write(&event, TextForm::Nanos, &mut lines);
-                    lines.extend_from_slice(b"\r\n");
+                    }
                     let mut argument = u32::from(head).to_be_bytes().to_vec();
                     argument.extend(crc.to_be_bytes());
                     let mark =
@@ -163,6 +162,44 @@ impl Frames {
         }
         Ok((lines, answers))
     }
+
+    /// The lines of a reply: what it says first, then how it ended.
+    fn reply(&mut self, code: u16, error: u16, argument: &[u8], lines: &mut Vec<u8>) {
+        let name = |name| find(name).and_then(|entry| entry.code) == Some(code);
+        if error == error::SUCCESS && code == self.asked.0 {
+            if name("RETR") && !argument.is_empty() {
+                // The frame of an event without its first byte and its CRC.
+                let mut bytes = vec![(argument[0] & 0x03) << 4];
+                bytes.extend_from_slice(argument);
+                bytes.extend(frame::crc(argument).to_be_bytes());
+                write_line(&bytes, lines);
+                self.asked.1 = self.asked.1.saturating_sub(1);
+                if self.asked.1 > 0 {
+                    return;
+                }
+            } else if name("CHID") || name("CDTA") {
+                let number = argument
+                    .iter()
+                    .fold(0_u64, |n, &byte| n << 8 | u64::from(byte));
+                lines.extend_from_slice(format!("{number}\r\n").as_bytes());
+            } else if name("GGID")
+                && let Ok(guid) = <[u8; 16]>::try_from(argument)
+            {
+                lines.extend_from_slice(format!("{}\r\n", Guid::from(guid)).as_bytes());
+            }
+        }
+        lines.extend_from_slice(words(error).as_bytes());
+    }
+}
+
+/// The line of an event's frame; false where it is none.
+fn write_line(bytes: &[u8], lines: &mut Vec<u8>) -> bool {
+    let Ok(event) = frame::read(bytes, &NOTHING) else {
+        return false;
+    };
+    text::write(&event, TextForm::Nanos, lines);
+    lines.extend_from_slice(b"\r\n");
+    true
 }
 
 /// What the text mode would have said.
@@ -184,19 +221,13 @@ fn words(error: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use vscpl2drv_link::wire::binary::write_event;
-
     use super::*;
+    use crate::wire::binary::{Strength, write_event};
 
     #[test]
     fn what_comes_twice_or_comes_back_ends_the_session() {
         let cipher = Cipher::new(Strength::Aes128, &[7; 16]).unwrap();
-        let defaults = Defaults {
-            now: 1,
-            obid: 0,
-            guid: Guid::ZERO,
-        };
-        let event = text::parse("0,20,3,,,,::1,5", &defaults).unwrap();
+        let event = text::parse("0,20,3,,,,::1,5", &NOTHING).unwrap();
         let mut from_server = Vec::new();
         write_event(&event, &cipher, &mut from_server).unwrap();
         let mut frames = Frames::new(cipher);

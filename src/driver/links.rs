@@ -1,0 +1,129 @@
+//! The links of a driver, started and stopped together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::model::{DriverConfig, LinkConfig};
+use crate::event::text::TextForm;
+use crate::hub::Hub;
+use crate::remote::{Link, LinkError, Unsent};
+
+/// What runs, in the order of the configuration.
+#[derive(Default)]
+pub(super) struct Links(Vec<Running>);
+
+struct Running {
+    link: Arc<Link>,
+    form: TextForm,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn is(&self, config: &LinkConfig, form: TextForm) -> bool {
+        self.link.config() == config && self.form == form
+    }
+}
+
+impl Links {
+    /// Starts them all, or none; each has what waited for it before.
+    pub(super) fn start(
+        config: &DriverConfig,
+        hub: &Arc<Hub>,
+        waiting: &[Unsent],
+    ) -> Result<Self, LinkError> {
+        let mut links = Self::default();
+        for link in &config.links {
+            links.begin(link, config.event_format, hub, waiting)?;
+        }
+        for unsent in waiting {
+            let known = config.links.iter().any(|link| link.name == unsent.name);
+            if !known && !unsent.events.is_empty() {
+                let lost = unsent.events.len();
+                tracing::error!(
+                    "{lost} events have no way out: there is no link {} any more",
+                    unsent.name
+                );
+            }
+        }
+        Ok(links)
+    }
+
+    fn begin(
+        &mut self,
+        config: &LinkConfig,
+        form: TextForm,
+        hub: &Arc<Hub>,
+        waiting: &[Unsent],
+    ) -> Result<(), LinkError> {
+        let stop = CancellationToken::new();
+        let (link, task) = Link::start(config, hub, form, stop.clone())?;
+        for unsent in waiting.iter().filter(|unsent| unsent.name == config.name) {
+            link.put_back(&unsent.events);
+        }
+        self.0.push(Running {
+            link,
+            form,
+            stop,
+            task: tokio::spawn(task),
+        });
+        Ok(())
+    }
+
+    /// Whether those that do not run yet can be made, as far as that can be seen.
+    pub(super) fn check(&self, config: &DriverConfig) -> Result<(), LinkError> {
+        let known = |link: &&LinkConfig| self.0.iter().any(|one| one.link.config() == *link);
+        let mut new = config.links.iter().filter(|link| !known(link));
+        new.try_for_each(Link::check)
+    }
+
+    /// Makes them those of `config`: only what has changed is stopped and started, and what waits
+    /// for a link goes along to the one with its name.
+    pub(super) async fn change(
+        &mut self,
+        config: &DriverConfig,
+        hub: &Arc<Hub>,
+    ) -> Result<(), LinkError> {
+        let form = config.event_format;
+        let wanted = |running: &Running| config.links.iter().any(|link| running.is(link, form));
+        let (stay, go): (Vec<Running>, Vec<Running>) =
+            std::mem::take(&mut self.0).into_iter().partition(wanted);
+        self.0 = stay;
+        for running in &go {
+            tracing::info!(
+                link = running.link.config().name,
+                "configuration changed: the link is ended"
+            );
+        }
+        let waiting = Self(go).stop(Instant::now()).await;
+        for link in &config.links {
+            if !self.0.iter().any(|running| running.is(link, form)) {
+                self.begin(link, form, hub, &waiting)?;
+            }
+        }
+        let place = |running: &Running| {
+            let mut all = config.links.iter();
+            all.position(|link| running.is(link, form))
+        };
+        self.0.sort_by_key(place);
+        Ok(())
+    }
+
+    /// Lets the far ends take what waits, until the deadline, and ends. Gives what is left.
+    pub(super) async fn stop(self, deadline: Instant) -> Vec<Unsent> {
+        const GRACE: Duration = Duration::from_millis(300);
+        for running in &self.0 {
+            running.link.drain(deadline).await;
+        }
+        self.0.iter().for_each(|running| running.stop.cancel());
+        let mut left = Vec::new();
+        for running in self.0 {
+            let _ = tokio::time::timeout(GRACE, running.task).await;
+            left.push(running.link.take_waiting());
+        }
+        left
+    }
+}

@@ -1,0 +1,119 @@
+//! Events to the far end, one by one: each waits for the answer to the one before it, since not all
+//! servers understand commands that are sent ahead.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use super::RemoteError;
+use super::connection::Connection;
+use super::link::{InHand, Link};
+use crate::event::text::{self, TextForm};
+use crate::event::{Event, Guid};
+
+/// Events that are taken from the queue at a time.
+const BATCH: usize = 64;
+/// How often a far end that nothing is sent to is asked whether it is there.
+const ALIVE: Duration = Duration::from_secs(5);
+/// The pauses while the far end has no room.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Interfaces of the far end that are looked at.
+const INTERFACES: usize = 1024;
+/// What a server says that has no room for an event.
+const FULL: &str = "-OK - Buffer Full";
+
+/// Asks the far end who we are there, and which interfaces it has.
+pub(super) async fn introduce(link: &Link, connection: &mut Connection) -> Result<(), RemoteError> {
+    let id = connection.ask(&["CHID"]).await?;
+    let id = last(id.ok, &id.lines).and_then(|line| line.parse().ok());
+    let guid = connection.ask(&["GGID"]).await?;
+    let guid: Option<Guid> = last(guid.ok, &guid.lines).and_then(|line| line.parse().ok());
+    link.introduced(id, guid);
+    // The binary mode has them one by one.
+    if link.config().direction.outward && link.config().cipher.is_none() {
+        let list = connection.ask(&["INTERFACE", "LIST"]).await?;
+        for row in list.lines.iter().filter(|_| list.ok).take(INTERFACES) {
+            if let Some(Ok(guid)) = row.split(',').nth(2).map(|text| text.trim().parse()) {
+                link.interface(&guid);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn last(ok: bool, lines: &[String]) -> Option<&str> {
+    lines.last().filter(|_| ok).map(|line| line.trim())
+}
+
+/// Sends what waits, and what comes, for as long as the connection stands.
+pub(super) async fn carry(
+    link: &Link,
+    connection: &mut Connection,
+    form: TextForm,
+) -> Result<Infallible, RemoteError> {
+    loop {
+        while send_next(link, connection, form).await? {}
+        tokio::select! {
+            () = link.channel().queue().arrived() => {}
+            // Nothing was asked: whatever it is, it is nothing for us. But the end is noticed.
+            line = connection.line(ALIVE) => match line {
+                Ok(_) => {}
+                Err(RemoteError::Silent(_)) => drop(connection.ask(&["NOOP"]).await?),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Sends the next event that waits; false where there is none.
+pub(super) async fn send_next(
+    link: &Link,
+    connection: &mut Connection,
+    form: TextForm,
+) -> Result<bool, RemoteError> {
+    if link.hand().is_empty() {
+        let mut taken = Vec::new();
+        link.channel().queue().take(BATCH, &mut taken);
+        let entry = |event| InHand {
+            event,
+            again: false,
+        };
+        link.hand().extend(taken.into_iter().map(entry));
+    }
+    let next = link.hand().front().cloned();
+    let Some(entry) = next else {
+        return Ok(false);
+    };
+    let line = line_of(entry.event.event(), form);
+    link.sending(&entry);
+    // Whether the far end has it is not known from here on, until it says so.
+    if let Some(first) = link.hand().front_mut() {
+        first.again = true;
+    }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let reply = connection.ask(&["SEND", &line]).await?;
+        if reply.ok {
+            link.sent(&entry.event);
+        } else if reply.status.starts_with(FULL) {
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(LONGEST_PAUSE);
+            continue;
+        } else {
+            link.refused(&reply.status);
+        }
+        link.hand().pop_front();
+        return Ok(true);
+    }
+}
+
+/// An event for the far end, which is to give it the id of our channel there.
+fn line_of(event: &Event, form: TextForm) -> String {
+    let event = Event {
+        obid: 0,
+        ..event.clone()
+    };
+    let mut line = Vec::with_capacity(128 + 5 * event.data.len());
+    text::write(&event, form, &mut line);
+    String::from_utf8_lossy(&line).into_owned()
+}

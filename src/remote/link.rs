@@ -1,0 +1,394 @@
+//! A link as the driver sees it.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::LinkError;
+use super::connection::Terms;
+use super::intake::{Intake, Verdict};
+use super::worker::Worker;
+use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights, User};
+use crate::config::model::LinkConfig;
+use crate::event::text::TextForm;
+use crate::event::{Event, FilterPair};
+use crate::hub::{Attached, Channel, Client, Hub, Kind, LinkStatus, SharedEvent, SubmitError};
+use crate::net::stream::Route;
+use crate::net::tls::client;
+use crate::os::now;
+
+/// A link to another server.
+#[derive(Debug)]
+pub struct Link {
+    config: LinkConfig,
+    hub: Arc<Hub>,
+    channel: Arc<Channel>,
+    /// Events that were taken from the channel's queue and that the far end may not have.
+    pub(super) hand: Mutex<VecDeque<InHand>>,
+    intake: Mutex<Intake>,
+    state: Mutex<State>,
+    counters: Counters,
+    born: Instant,
+}
+
+/// An event on its way.
+#[derive(Clone, Debug)]
+pub(super) struct InHand {
+    pub(super) event: Arc<SharedEvent>,
+    /// It was sent before, and no answer came.
+    pub(super) again: bool,
+}
+
+/// A connection of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    /// It sends.
+    Out,
+    /// It receives.
+    In,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    out: bool,
+    inward: bool,
+    /// Why there is no connection, as it was said last; per side.
+    trouble: [String; 2],
+    /// Reasons why events were refused, to say each once.
+    reasons: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    sent: AtomicU64,
+    received: AtomicU64,
+    resent: AtomicU64,
+    rejected: AtomicU64,
+    ours: AtomicU64,
+    filtered: AtomicU64,
+    malformed: AtomicU64,
+    connections: AtomicU64,
+}
+
+/// Events that a link could not hand over.
+#[derive(Clone, Debug)]
+pub struct Unsent {
+    /// What the link is called.
+    pub name: String,
+    /// In order.
+    pub events: Vec<Arc<SharedEvent>>,
+}
+
+impl Link {
+    /// Makes a link, and the task that works for it until `stop`.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn start(
+        config: &LinkConfig,
+        hub: &Arc<Hub>,
+        form: TextForm,
+        stop: CancellationToken,
+    ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), LinkError> {
+        let terms = Self::terms(config)?;
+        let client = Client {
+            user: Arc::new(user_of(config)),
+            kind: Kind::Link,
+            peer: format!("{} {}", config.name, place_of(config)),
+            now: now(),
+        };
+        let channel = hub
+            .attach_with(client, config.max_out_queue)
+            .map_err(|error| LinkError::Attach(config.name.clone(), error))?;
+        let link = Arc::new(Self {
+            config: config.clone(),
+            hub: Arc::clone(hub),
+            channel,
+            hand: Mutex::default(),
+            intake: Mutex::new(Intake::new(hub.guid(), config.filter_in)),
+            state: Mutex::default(),
+            counters: Counters::default(),
+            born: Instant::now(),
+        });
+        hub.add_link(Arc::clone(&link) as _);
+        let worker = Worker::new(Arc::clone(&link), terms, form);
+        Ok((link, worker.run(stop)))
+    }
+
+    /// Whether such a link can be made, as far as that can be seen beforehand.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn check(config: &LinkConfig) -> Result<(), LinkError> {
+        Self::terms(config).map(drop)
+    }
+
+    fn terms(config: &LinkConfig) -> Result<Terms, LinkError> {
+        Ok(Terms {
+            route: Route {
+                host: config.host.clone(),
+                port: config.port,
+                bind: None,
+                tls: config.tls.as_ref().map(client::config).transpose()?,
+                nodelay: true,
+            },
+            user: config.user.clone(),
+            password: config.password.clone(),
+            cipher: config.cipher.clone(),
+            patience: config.response_timeout,
+        })
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub fn config(&self) -> &LinkConfig {
+        &self.config
+    }
+
+    /// Its channel at the hub.
+    pub(super) fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// Events that wait for the far end.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.hand().len() + self.channel.queue().len()
+    }
+
+    /// Returns when the far end has everything, at the latest at the deadline.
+    pub async fn drain(&self, deadline: Instant) {
+        const LOOK: Duration = Duration::from_millis(20);
+        while self.waiting() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Ends it once its task has ended: what the far end may not have.
+    #[must_use]
+    pub fn take_waiting(&self) -> Unsent {
+        self.hub.detach(self.channel.id());
+        self.hub.remove_link(&self.config.name);
+        let mut events: Vec<_> = self.hand().drain(..).map(|entry| entry.event).collect();
+        self.channel.queue().take(usize::MAX, &mut events);
+        Unsent {
+            name: self.config.name.clone(),
+            events,
+        }
+    }
+
+    /// Takes what a link before this one could not hand over.
+    pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
+        let entry = |event: &Arc<SharedEvent>| InHand {
+            event: Arc::clone(event),
+            again: false,
+        };
+        self.hand().extend(events.iter().map(entry));
+    }
+
+    /// A line that is an event of the far end's: false where there is no room for it now.
+    pub(super) fn take_in(&self, event: &Event) -> bool {
+        let verdict = self.intake().judge(event, self.age());
+        match verdict {
+            Verdict::Ours => {
+                self.counters.ours.fetch_add(1, Ordering::Relaxed);
+                self.hub.suppressed();
+                true
+            }
+            Verdict::Filtered => {
+                self.counters.filtered.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Verdict::Theirs => self.submit(event),
+        }
+    }
+
+    /// Hands an event of the far end's on, as the first time or once more.
+    pub(super) fn submit(&self, event: &Event) -> bool {
+        let event = Event {
+            obid: u32::from(self.channel.id()),
+            ..event.clone()
+        };
+        if !event.guid.is_zero() {
+            self.hub.learn(&event.guid, &self.channel);
+        }
+        match self.hub.submit(&self.channel, event) {
+            Ok(()) => {
+                self.counters.received.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(SubmitError::Full) => false,
+            Err(SubmitError::Unbearable) => {
+                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+        }
+    }
+
+    pub(super) fn malformed(&self, why: &dyn std::fmt::Display) {
+        self.counters.malformed.fetch_add(1, Ordering::Relaxed);
+        tracing::debug!(link = self.config.name, "not an event, dropped: {why}");
+    }
+
+    /// An event is about to leave.
+    pub(super) fn sending(&self, entry: &InHand) {
+        if entry.again {
+            self.counters.resent.fetch_add(1, Ordering::Relaxed);
+        }
+        let now = self.age();
+        self.intake().sending(&entry.event, entry.again, now);
+    }
+
+    /// The far end has an event.
+    pub(super) fn sent(&self, event: &Arc<SharedEvent>) {
+        self.counters.sent.fetch_add(1, Ordering::Relaxed);
+        self.channel.transmitted(std::slice::from_ref(event));
+    }
+
+    /// The far end will never have an event. Said once for each reason, of a few.
+    pub(super) fn refused(&self, why: &str) {
+        const MOST: usize = 16;
+        self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        let reasons = &mut self.state().reasons;
+        if reasons.len() < MOST && !reasons.iter().any(|known| known == why) {
+            reasons.push(why.to_owned());
+            tracing::warn!(
+                link = self.config.name,
+                "the far end refuses an event, which is dropped: {why}"
+            );
+        }
+    }
+
+    /// A connection stands and is logged in.
+    pub(super) fn connected(&self) {
+        self.counters.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events can go; true where they could not before.
+    pub(super) fn goes(&self, side: Side) -> bool {
+        let mut state = self.state();
+        let (up, trouble) = state.side(side);
+        let news = !std::mem::replace(up, true);
+        trouble.clear();
+        news
+    }
+
+    /// Notes why there is no connection; true where it is another reason than the last one.
+    pub(super) fn disconnected(&self, side: Side, trouble: String) -> bool {
+        let mut state = self.state();
+        let (up, known) = state.side(side);
+        let news = std::mem::take(up) || *known != trouble;
+        *known = trouble;
+        news
+    }
+
+    /// The connection that sends has this channel at the far end.
+    pub(super) fn introduced(&self, id: Option<u32>, guid: Option<crate::event::Guid>) {
+        let now = self.age();
+        if self.intake().connected(id, guid, now) {
+            tracing::warn!(
+                link = self.config.name,
+                "the far end has the GUID of this driver: give each its own, or events that go \
+                 in a circle are not known by it"
+            );
+        }
+    }
+
+    /// There is this interface at the far end.
+    pub(super) fn interface(&self, guid: &crate::event::Guid) {
+        if !guid.is_zero() && !self.intake().comes_from_here(guid) {
+            self.hub.learn(guid, &self.channel);
+        }
+    }
+
+    pub(super) fn hand(&self) -> MutexGuard<'_, VecDeque<InHand>> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn intake(&self) -> MutexGuard<'_, Intake> {
+        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Attached for Link {
+    fn status(&self) -> LinkStatus {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        let state = self.state();
+        let direction = self.config.direction;
+        LinkStatus {
+            name: self.config.name.clone(),
+            place: place_of(&self.config),
+            up: (state.out || !direction.outward) && (state.inward || !direction.inward),
+            waiting: self.waiting(),
+            sent: count(&counters.sent),
+            received: count(&counters.received),
+            resent: count(&counters.resent),
+            rejected: count(&counters.rejected),
+            suppressed: count(&counters.ours),
+            filtered: count(&counters.filtered),
+            malformed: count(&counters.malformed),
+            dropped: count(&self.channel.counters().overruns),
+            connections: count(&counters.connections),
+            trouble: state
+                .trouble
+                .iter()
+                .find(|trouble| !trouble.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl State {
+    fn side(&mut self, side: Side) -> (&mut bool, &mut String) {
+        let [out, inward] = &mut self.trouble;
+        match side {
+            Side::Out => (&mut self.out, out),
+            Side::In => (&mut self.inward, inward),
+        }
+    }
+}
+
+fn place_of(config: &LinkConfig) -> String {
+    match config.host.contains(':') {
+        true => format!("[{}]:{}", config.host, config.port),
+        false => format!("{}:{}", config.host, config.port),
+    }
+}
+
+/// A link may do what its direction says. Nobody logs in by that name: it has a colon, which ends
+/// a name where it is checked, and no password gives that credential.
+fn user_of(config: &LinkConfig) -> User {
+    let rights = match config.direction.outward {
+        true => Rights::ADMIN,
+        false => Rights::SEND_EVENT,
+    };
+    User {
+        name: format!("link:{}", config.name),
+        credential: Credential::nobody(),
+        full_name: String::new(),
+        note: String::new(),
+        rights,
+        privilege: Privilege::HIGHEST,
+        remotes: Remotes::default(),
+        allowed: AllowedEvents::default(),
+        max_sessions: None,
+        filter: match config.direction.outward {
+            true => config.filter_out,
+            false => FilterPair::default(),
+        },
+    }
+}

@@ -1,0 +1,184 @@
+//! The task of a link, by its mode.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::RemoteError;
+use super::connection::{Connection, Terms};
+use super::link::{Link, Side};
+use super::receiver::Inbox;
+use super::{courier, receiver};
+use crate::config::model::LinkMode;
+use crate::event::text::TextForm;
+use crate::net::backoff::Backoff;
+
+/// Works for one link.
+pub(super) struct Worker {
+    link: Arc<Link>,
+    terms: Terms,
+    form: TextForm,
+}
+
+impl Worker {
+    pub(super) fn new(link: Arc<Link>, terms: Terms, form: TextForm) -> Self {
+        Self { link, terms, form }
+    }
+
+    /// Works until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let direction = self.link.config().direction;
+        let work = async {
+            match self.link.config().mode {
+                LinkMode::Persistent => {
+                    let send = async {
+                        if direction.outward {
+                            self.keep_sending().await;
+                        }
+                    };
+                    let receive = async {
+                        if direction.inward {
+                            self.keep_receiving().await;
+                        }
+                    };
+                    tokio::join!(send, receive);
+                }
+                LinkMode::Poll(interval) => self.visit_each(interval).await,
+                LinkMode::OnDemand => self.visit_for_each().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    /// One connection that sends, for ever.
+    async fn keep_sending(&self) {
+        let mut backoff = self.backoff();
+        loop {
+            let lost = match self.open(Side::Out).await {
+                Ok(mut connection) => {
+                    backoff.reset();
+                    let session = async {
+                        courier::introduce(&self.link, &mut connection).await?;
+                        courier::carry(&self.link, &mut connection, self.form).await
+                    };
+                    match session.await {
+                        Ok(never) => match never {},
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            self.wait(Side::Out, &lost, &mut backoff).await;
+        }
+    }
+
+    /// One connection that receives, for ever.
+    async fn keep_receiving(&self) {
+        let mut backoff = self.backoff();
+        let mut inbox = Inbox::new();
+        loop {
+            let lost = match self.open(Side::In).await {
+                Ok(mut connection) => {
+                    backoff.reset();
+                    match receiver::receive(&self.link, &mut connection, &mut inbox).await {
+                        Ok(never) => match never {},
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            self.wait(Side::In, &lost, &mut backoff).await;
+        }
+    }
+
+    /// A visit each interval.
+    async fn visit_each(&self, interval: Duration) {
+        let mut backoff = self.backoff();
+        let mut inbox = Inbox::new();
+        loop {
+            match self.visit(&mut inbox).await {
+                Ok(()) => {
+                    backoff.reset();
+                    tokio::time::sleep(interval).await;
+                }
+                Err(error) => self.wait(Side::Out, &error, &mut backoff).await,
+            }
+        }
+    }
+
+    /// A visit whenever an event waits.
+    async fn visit_for_each(&self) {
+        let mut backoff = self.backoff();
+        // Nothing is fetched, and nothing comes.
+        let mut inbox = Inbox::new();
+        loop {
+            if self.link.hand().is_empty() {
+                self.link.channel().queue().arrived().await;
+            }
+            match self.visit(&mut inbox).await {
+                Ok(()) => backoff.reset(),
+                Err(error) => self.wait(Side::Out, &error, &mut backoff).await,
+            }
+        }
+    }
+
+    /// Connects, sends what waits, fetches what is there where that is wanted, and leaves.
+    async fn visit(&self, inbox: &mut Inbox) -> Result<(), RemoteError> {
+        let direction = self.link.config().direction;
+        let fetches = direction.inward && self.link.config().mode != LinkMode::OnDemand;
+        let mut connection = self.open(Side::Out).await?;
+        if fetches {
+            courier::introduce(&self.link, &mut connection).await?;
+            receiver::set_filter(&self.link, &mut connection).await?;
+        }
+        if direction.outward {
+            while courier::send_next(&self.link, &mut connection, self.form).await? {}
+        }
+        if fetches {
+            receiver::retrieve(&self.link, &mut connection, inbox).await?;
+        }
+        // One visit stands for both ways.
+        self.link.goes(Side::In);
+        connection.quit().await;
+        Ok(())
+    }
+
+    async fn open(&self, side: Side) -> Result<Connection, RemoteError> {
+        let connection = Connection::open(&self.terms).await?;
+        self.link.connected();
+        if self.link.goes(side) {
+            tracing::info!(
+                link = self.link.config().name,
+                host = %self.terms.route.host,
+                port = self.terms.route.port,
+                tls = self.terms.route.tls.is_some(),
+                "connected to {}",
+                match side {
+                    Side::Out => "send",
+                    Side::In => "receive",
+                }
+            );
+        }
+        Ok(connection)
+    }
+
+    async fn wait(&self, side: Side, lost: &RemoteError, backoff: &mut Backoff) {
+        let pause = backoff.pause();
+        if self.link.disconnected(side, lost.to_string()) {
+            tracing::warn!(
+                link = self.link.config().name,
+                "{lost}; next attempt in {:.1} s",
+                pause.as_secs_f32()
+            );
+        }
+        tokio::time::sleep(pause).await;
+    }
+
+    fn backoff(&self) -> Backoff {
+        Backoff::new(self.link.config().reconnect)
+    }
+}

@@ -1,0 +1,578 @@
+//! Links to other servers, which are drivers of this kind or do what a test says.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use vscpl2drv_link::driver::{Driver, Source};
+use vscpl2drv_link::event::text::{Defaults, parse};
+use vscpl2drv_link::event::{Event, Guid};
+
+mod support;
+
+use support::binary::key_file;
+use support::certificates::Authority;
+use support::client::Client;
+use support::dialogue;
+use support::far_end::{FarEnd, Said};
+use support::reload::Bench;
+use support::secure::{self, joined};
+use support::tools::{PATIENCE, wait_until};
+
+/// A driver whose host is the test.
+struct Server {
+    driver: Driver,
+    place: TempDir,
+}
+
+impl Server {
+    /// `number` makes its GUID; `members` are more of the configuration.
+    fn start(number: u8, members: &str) -> Self {
+        Self::at("127.0.0.1:0", number, members)
+    }
+
+    fn at(interface: &str, number: u8, members: &str) -> Self {
+        let place = TempDir::new().unwrap();
+        let log = place.path().join("log");
+        let users = dialogue::users();
+        let config = format!(
+            "{{\"interface\": \"{interface}\", \"abi\": \"v2\", \"path-users\": {users:?}, {members} \
+              \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}"
+        );
+        let guid = guid(number);
+        let opened = Driver::open(Source { config, guid });
+        let driver = opened.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap()));
+        Self { driver, place }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.driver.addresses()[0]
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
+    }
+
+    /// The host has an event for clients.
+    fn write(&self, line: &str) {
+        self.driver.write(event(line));
+    }
+
+    /// The data of what the host gets next.
+    fn data(&self) -> Vec<u8> {
+        self.driver.read(PATIENCE).unwrap().data.to_vec()
+    }
+
+    /// What the host gets within a while; nothing, if all goes well.
+    fn anything(&self, patience: Duration) -> Option<Event> {
+        self.driver.read(patience).ok()
+    }
+
+    /// The lines of INTERFACE LIST.
+    fn channels(&self) -> usize {
+        let mut client = Client::log_in(self.address());
+        client.must("interface list").len() - 1
+    }
+}
+
+fn guid(number: u8) -> Guid {
+    let text = format!("FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:{number:02X}:00:00:00:00");
+    text.parse().unwrap()
+}
+
+fn event(line: &str) -> Event {
+    let defaults = Defaults {
+        now: 1_700_000_000_000_000_000,
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    parse(line, &defaults).unwrap()
+}
+
+/// A link to an address, with more members.
+fn link(address: SocketAddr, members: &str) -> String {
+    format!(
+        "\"links\": [{{\"name\": \"far\", \"host\": \"{}\", \"port\": {}, \"user\": \"admin\", \
+          \"password\": \"secret\", \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}} {members}}}],",
+        address.ip(),
+        address.port()
+    )
+}
+
+fn is_up(server: &Server) {
+    wait_until("the link is up", || {
+        let log = server.log();
+        log.contains("connected to send") && log.contains("connected to receive")
+    });
+}
+
+const QUIET: Duration = Duration::from_millis(300);
+
+#[test]
+fn events_go_both_ways_and_none_comes_back() {
+    let far = Server::start(2, "");
+    let near = Server::start(1, &link(far.address(), ""));
+    is_up(&near);
+    wait_until("both connections are there", || far.channels() == 3);
+    for n in 0..2000_u16 {
+        let [high, low] = n.to_be_bytes();
+        near.write(&format!("0,20,3,,,,::1,{high},{low}"));
+        far.write(&format!("0,20,4,,,,::2,{high},{low}"));
+    }
+    for n in 0..2000_u16 {
+        assert_eq!(far.data(), n.to_be_bytes());
+        assert_eq!(near.data(), n.to_be_bytes());
+    }
+    assert_eq!(near.anything(QUIET), None);
+    assert_eq!(far.anything(QUIET), None);
+    // A client there sees what comes, as from any other client, and its own goes to here.
+    let mut client = Client::log_in(far.address());
+    client.must("send 0,20,5,,,,-,9");
+    assert_eq!(far.data(), [9], "a host gives it back to all");
+    near.driver.close();
+    far.driver.close();
+}
+
+#[test]
+fn one_way_means_one_way() {
+    for (direction, goes_out) in [("out", true), ("in", false)] {
+        let far = Server::start(2, "");
+        let members = format!(", \"direction\": \"{direction}\"");
+        let near = Server::start(1, &link(far.address(), &members));
+        wait_until("the link is there", || far.channels() == 2);
+        let (mut near_client, mut far_client) = (
+            Client::log_in(near.address()),
+            Client::log_in(far.address()),
+        );
+        for n in 0..50 {
+            near.write(&format!("0,20,3,,,,::1,{n}"));
+            far.write(&format!("0,20,3,,,,::2,{n}"));
+            near_client.must("noop");
+            far_client.must("noop");
+        }
+        let (from, to) = if goes_out {
+            (&near, &far)
+        } else {
+            (&far, &near)
+        };
+        for n in 0..50 {
+            assert_eq!(to.data(), [n], "{direction}");
+        }
+        assert_eq!(from.anything(QUIET), None, "{direction}");
+        near.driver.close();
+        far.driver.close();
+    }
+}
+
+/// Whatever the far end of a link that only sends says, asked or not, it is no event here.
+#[test]
+fn nothing_flows_back_on_a_link_that_only_sends() {
+    let crafted = "0,20,3,0,,,00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F,1\r\n";
+    let far = FarEnd::start(move |_, command| match command {
+        "CHID" => Said::Text(format!("{crafted}7\r\n+OK - Success.\r\n")),
+        "INTERFACE LIST" => Said::Text(format!("{crafted}+OK - Success.\r\n")),
+        _ => Said::Text(format!("{crafted}+OK - Success.\r\n")),
+    });
+    let near = Server::start(1, &link(far.address(), ", \"direction\": \"out\""));
+    wait_until("it is logged in", || !far.heard_of("INTERFACE").is_empty());
+    far.say(0, &crafted.repeat(100));
+    far.say(0, "+OK\r\n-OK - no\r\n");
+    near.write("0,20,3,,,,::1,1");
+    wait_until("it sends", || !far.heard_of("SEND").is_empty());
+    far.say(0, crafted);
+    assert_eq!(near.anything(QUIET), None);
+    assert_eq!(far.heard_of("RCVLOOP").len(), 0);
+    assert_eq!(far.connections(), 1);
+    near.driver.close();
+}
+
+#[test]
+fn what_waits_while_the_far_end_is_away_comes_when_it_is_back() {
+    let far = Server::start(2, "");
+    let address = far.address();
+    let near = Server::start(1, &link(address, ""));
+    is_up(&near);
+    near.write("0,20,3,,,,::1,1");
+    assert_eq!(far.data(), [1]);
+    far.driver.close();
+    wait_until("it is noticed", || near.log().contains("next attempt in"));
+    for n in 2..200 {
+        near.write(&format!("0,20,3,,,,::1,{n}"));
+    }
+    let far = Server::at(&address.to_string(), 2, "");
+    for n in 2..200 {
+        assert_eq!(far.data(), [n]);
+    }
+    // And the other way: the connection that receives is there again.
+    wait_until("events come again", || {
+        far.write("0,20,3,,,,::2,7");
+        near.anything(Duration::from_millis(50)).is_some()
+    });
+    near.driver.close();
+    far.driver.close();
+}
+
+#[test]
+fn a_node_without_a_receive_loop_is_asked() {
+    let far = FarEnd::minimal(&[
+        "0,20,3,9,,,00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F,1",
+        "no event",
+        // What this link has sent, come back.
+        "0,20,3,7,,,00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F,2",
+        "0,20,3,0,,,00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F,3",
+    ]);
+    let near = Server::start(1, &link(far.address(), ""));
+    near.write("0,20,4,5,,,::1,4");
+    assert_eq!(near.data(), [1]);
+    assert_eq!(near.data(), [3]);
+    assert_eq!(near.anything(QUIET), None);
+    let sent = far.heard_of("SEND").remove(0);
+    assert!(
+        sent.starts_with("SEND 0,20,4,0,"),
+        "the obid is its own: {sent}"
+    );
+    assert!(
+        near.log()
+            .contains("the far end has no receive loop (-OK - Command not implemented)")
+    );
+    near.driver.close();
+}
+
+#[test]
+fn a_link_that_polls_comes_and_goes() {
+    let far = FarEnd::minimal(&["0,20,3,9,,,::5,1", "0,20,3,9,,,::5,2"]);
+    let members = ", \"mode\": \"poll\", \"interval\": 1";
+    let near = Server::start(1, &link(far.address(), members));
+    near.write("0,20,4,,,,::1,4");
+    assert_eq!((near.data(), near.data()), (vec![1], vec![2]));
+    wait_until("it comes again", || far.connections() >= 3);
+    assert_eq!(far.heard_of("SEND").len(), 1);
+    assert!(far.heard_of("QUIT").len() + 1 >= far.connections());
+    assert!(far.heard_of("RCVLOOP").is_empty());
+    near.driver.close();
+}
+
+#[test]
+fn a_link_on_demand_is_there_for_its_events_alone() {
+    let far = FarEnd::minimal(&[]);
+    let members = ", \"mode\": \"on-demand\", \
+                   \"filter\": {\"out-filter\": \"0,20,0,-\", \"out-mask\": \"0,65535,0,-\"}";
+    let near = Server::start(1, &link(far.address(), members));
+    near.write("0,30,4,,,,::1,1");
+    let mut client = Client::log_in(near.address());
+    client.must("noop");
+    assert_eq!(far.connections(), 0);
+    for n in 1..4 {
+        near.write(&format!("0,20,4,,,,::1,{n}"));
+        wait_until("it has left", || far.heard_of("QUIT").len() == n);
+    }
+    let words: Vec<String> = far
+        .heard()
+        .iter()
+        .map(|line| line.split(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(words, ["USER", "PASS", "SEND", "QUIT"].repeat(3));
+    near.driver.close();
+}
+
+#[test]
+fn a_far_end_without_room_is_asked_again_and_one_that_refuses_is_not() {
+    let mut full = 3;
+    let far = FarEnd::start(move |_, command| {
+        Said::Text(match command {
+            "RCVLOOP" => "-OK - Command not implemented\r\n".to_owned(),
+            line if line.starts_with("SEND") && line.ends_with(",0x09") => {
+                "-OK - Invalid parameter or format\r\n".to_owned()
+            }
+            line if line.starts_with("SEND") && full > 0 => {
+                full -= 1;
+                "-OK - Buffer Full\r\n".to_owned()
+            }
+            _ => "+OK - Success.\r\n".to_owned(),
+        })
+    });
+    let near = Server::start(1, &link(far.address(), ", \"direction\": \"out\""));
+    for n in [1, 9, 2] {
+        near.write(&format!("0,20,4,,,,::1,{n}"));
+    }
+    wait_until("all are sent", || far.heard_of("SEND").len() == 6);
+    let ends: Vec<String> = far
+        .heard_of("SEND")
+        .iter()
+        .map(|line| line.rsplit(',').next().unwrap().to_owned())
+        .collect();
+    assert_eq!(ends, ["0x01", "0x01", "0x01", "0x01", "0x09", "0x02"]);
+    wait_until("it is said", || {
+        near.log()
+            .contains("refuses an event, which is dropped: -OK - Invalid parameter")
+    });
+    near.driver.close();
+}
+
+#[test]
+fn an_event_without_an_answer_is_sent_once_more() {
+    let mut first = true;
+    let far = FarEnd::start(move |_, command| match command {
+        "RCVLOOP" => Said::Text("-OK - Command not implemented\r\n".to_owned()),
+        line if line.starts_with("SEND") && std::mem::take(&mut first) => Said::End,
+        _ => Said::Text("+OK - Success.\r\n".to_owned()),
+    });
+    let near = Server::start(1, &link(far.address(), ", \"direction\": \"out\""));
+    near.write("0,20,4,,,,::1,1");
+    near.write("0,20,4,,,,::1,2");
+    wait_until("all are sent", || far.heard_of("SEND").len() == 3);
+    near.driver.close();
+}
+
+/// A far end that accepts commands and answers nothing is as good as gone.
+#[test]
+fn a_far_end_that_hangs_is_left() {
+    let far = FarEnd::start(|number, command| match command {
+        // The first connection hangs where it counts.
+        line if number == 0 && line.starts_with("SEND") => Said::Nothing,
+        "RCVLOOP" => Said::Text("-OK - Command not implemented\r\n".to_owned()),
+        _ => Said::Text("+OK - Success.\r\n".to_owned()),
+    });
+    let members = ", \"direction\": \"out\", \"response-timeout\": 500";
+    let near = Server::start(1, &link(far.address(), members));
+    near.write("0,20,4,,,,::1,1");
+    wait_until("it is sent again", || far.heard_of("SEND").len() == 2);
+    assert!(near.log().contains("the far end said nothing for 0.5 s"));
+    near.driver.close();
+}
+
+#[test]
+fn a_wrong_password_and_a_server_that_is_none_are_said_once() {
+    let far = Server::start(2, "");
+    let wrong = link(far.address(), "").replace("secret", "wrong");
+    let near = Server::start(1, &wrong);
+    let refused = "the login was refused: -OK - Invalid username or password.";
+    wait_until("it is said", || near.log().contains(refused));
+    wait_until("it is tried again", || {
+        far.log().matches("login refused").count() >= 4
+    });
+    // Once for each of both connections.
+    assert_eq!(near.log().matches(refused).count(), 2, "{}", near.log());
+    assert!(!near.log().contains("wrong"), "no password in the log");
+    near.driver.close();
+    far.driver.close();
+}
+
+#[test]
+fn encrypted_links() {
+    for cipher in ["aes128", "aes192", "aes256"] {
+        let place = TempDir::new().unwrap();
+        let key = key_file(place.path());
+        let encryption = format!("\"encryption\": \"{cipher}\", \"key-file\": {key:?}");
+        let far = Server::start(2, &format!("{encryption}, \"require-encryption\": true,"));
+        let near = Server::start(1, &link(far.address(), &format!(", {encryption}")));
+        is_up(&near);
+        for n in 0..20 {
+            near.write(&format!("0,20,3,,,,::1,{n}"));
+            assert_eq!(far.data(), [n]);
+            far.write(&format!("0,20,3,,,,::2,{n}"));
+            assert_eq!(near.data(), [n]);
+        }
+        assert_eq!(near.anything(QUIET), None);
+        near.driver.close();
+        far.driver.close();
+    }
+}
+
+/// Events for nodes beyond a link, which the far end's list of interfaces, or its events, have
+/// shown to be there.
+#[test]
+fn events_for_a_node_go_over_the_link_that_has_its_interface() {
+    let interface = "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:00";
+    let with = format!("1,4,{interface},somebody | Started at 2026-01-01T00:00:00\r\n");
+    let start = |interfaces: String| {
+        FarEnd::start(move |_, command| {
+            Said::Text(match command {
+                "INTERFACE LIST" => format!("{interfaces}+OK - Success.\r\n"),
+                "RCVLOOP" => "+OK - Receive loop entered.\r\n".to_owned(),
+                _ => "+OK - Success.\r\n".to_owned(),
+            })
+        })
+    };
+    let (first, second) = (start(with), start(String::new()));
+    let one = |far: &FarEnd, name: &str| {
+        link(far.address(), "")
+            .replace("\"links\": [", "")
+            .replace("],", "")
+            .replace("\"far\"", &format!("\"{name}\""))
+    };
+    let links = format!(
+        "\"links\": [{}, {}],",
+        one(&first, "first"),
+        one(&second, "second")
+    );
+    let near = Server::start(1, &links);
+    wait_until("both are up", || {
+        [&first, &second]
+            .iter()
+            .all(|far| !far.heard_of("RCVLOOP").is_empty() && !far.heard_of("INTERFACE").is_empty())
+    });
+    let data = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,0,5";
+    near.write(&format!("0,532,3,,,,::1,{data},1"));
+    wait_until("the first has it", || first.heard_of("SEND").len() == 1);
+    // A node that shows itself behind the second.
+    for at in 0..second.connections() {
+        second.say(
+            at,
+            "0,20,3,9,,,0F:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:07,1\r\n",
+        );
+    }
+    assert_eq!(near.data(), [1]);
+    near.write(&format!("0,532,3,,,,::1,15,{},2", &data[2..]));
+    wait_until("the second has it", || second.heard_of("SEND").len() == 1);
+    // Anything else goes everywhere.
+    near.write("0,20,3,,,,::1,3");
+    wait_until("both have it", || {
+        first.heard_of("SEND").len() == 2 && second.heard_of("SEND").len() == 2
+    });
+    assert!(first.heard_of("SEND")[0].ends_with(",0x01"));
+    assert!(second.heard_of("SEND")[0].ends_with(",0x02"));
+    near.driver.close();
+}
+
+#[test]
+fn closing_hands_over_what_waits_and_returns_in_time() {
+    let far = FarEnd::minimal(&[]);
+    let near = Server::start(1, &link(far.address(), ", \"direction\": \"out\""));
+    wait_until("it is up", || !far.heard_of("INTERFACE").is_empty());
+    for n in 0..200 {
+        near.write(&format!("0,20,3,,,,::1,{n}"));
+    }
+    near.driver.close();
+    assert_eq!(far.heard_of("SEND").len(), 200);
+    // With nobody there it is said what is left.
+    let address = far.address();
+    drop(far);
+    let near = Server::start(1, &link(address, ""));
+    near.write("0,20,3,,,,::1,1");
+    let start = Instant::now();
+    near.driver.close();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let log = near.log();
+    assert!(
+        log.contains("1 events had not reached the far end of the link far"),
+        "{log}"
+    );
+}
+
+#[test]
+fn links_with_tls_want_the_right_certificates() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("other"));
+    let identity = joined(&ours.identity("localhost"));
+    let ca = ours.file();
+    let far = secure::Server::start(&format!(
+        "\"certificate\": {identity:?}, \"verify-peer\": true, \"ca-file\": {ca:?}"
+    ));
+    let me = ours.identity("me");
+    let host = format!("stcp://localhost:{}", far.address().port());
+    let start = |ca: PathBuf, more: &str| {
+        let members = format!(", \"tls\": {{\"cafile\": {ca:?} {more}}}");
+        let text = link(far.address(), &members);
+        let port = format!("\"port\": {},", far.address().port());
+        Server::start(1, &text.replace("127.0.0.1", &host).replace(&port, ""))
+    };
+    let certificate = format!(
+        ", \"certfile\": {:?}, \"keyfile\": {:?}",
+        me.certificate, me.key
+    );
+    let stranger = start(other.file(), &certificate);
+    wait_until("it is said", || stranger.log().contains("UnknownIssuer"));
+    let nobody = start(ca.clone(), "");
+    wait_until("it is said", || nobody.log().contains("next attempt in"));
+    assert!(!nobody.log().contains("connected to"));
+    let near = start(ca, &certificate);
+    is_up(&near);
+    near.write("0,20,3,,,,::1,5");
+    assert_eq!(far.driver.read(PATIENCE).unwrap().data.to_vec(), [5]);
+    for server in [stranger, nobody, near] {
+        server.driver.close();
+    }
+    far.driver.close();
+}
+
+#[test]
+fn links_change_while_the_driver_runs() {
+    let (first, second) = (Server::start(2, ""), Server::start(3, ""));
+    let bench = Bench::start("\"interface\": \"127.0.0.1:0\"");
+    let with = |links: &[(&str, &Server, &str)]| {
+        let one = |(name, server, more): &(&str, &Server, &str)| {
+            link(server.address(), more)
+                .replace("\"links\": [", "")
+                .replace("],", "")
+                .replace("\"far\"", &format!("\"{name}\""))
+        };
+        let all: Vec<String> = links.iter().map(one).collect();
+        bench.edit(&format!(
+            "\"interface\": \"127.0.0.1:0\", \"links\": [{}]",
+            all.join(", ")
+        ));
+    };
+    let mut client = Client::log_in(bench.addresses()[0]);
+    with(&[("first", &first, "")]);
+    wait_until("the link is there", || first.channels() == 3);
+    bench.write("0,20,3,,,,::1,1");
+    assert_eq!(first.data(), [1]);
+    with(&[("first", &first, ""), ("second", &second, "")]);
+    wait_until("so is the other", || second.channels() == 3);
+    assert_eq!(bench.log().matches("link=first").count(), 2, "it stayed");
+    // Another filter: that link alone is made anew.
+    let filter = ", \"filter\": {\"out-filter\": \"0,30,0,-\", \"out-mask\": \"0,65535,0,-\"}";
+    with(&[("first", &first, ""), ("second", &second, filter)]);
+    bench.wait_for_times("link=second", 5);
+    wait_until("it is there again", || second.channels() == 3);
+    bench.write("0,20,3,,,,::1,2");
+    bench.write("0,30,3,,,,::1,3");
+    assert_eq!((first.data(), first.data()), (vec![2], vec![3]));
+    assert_eq!(second.data(), [3]);
+    with(&[("second", &second, filter)]);
+    wait_until("the first is gone", || first.channels() == 1);
+    // A link that cannot be made stays as it was.
+    with(&[("second", &second, ", \"tls\": {\"cafile\": \"/none\"}")]);
+    bench.wait_for("a part of the changed configuration cannot be used");
+    bench.write("0,30,3,,,,::1,4");
+    assert_eq!(second.data(), [4]);
+    client.must("noop");
+    drop(bench);
+    first.driver.close();
+    second.driver.close();
+}
+
+/// The file that the C++ link driver is configured by.
+#[test]
+fn a_file_of_the_cpp_link_driver_works_as_it_is() {
+    let far = Server::start(2, "");
+    let place = TempDir::new().unwrap();
+    let log = place.path().join("log");
+    let text = fs::read_to_string("tests/documented/tcpiplink.json").unwrap();
+    let text = text
+        .replace("192.168.1.7", &far.address().ip().to_string())
+        .replace("9598", &far.address().port().to_string())
+        .replace(
+            "/var/log/vscp/vscpl1drv-tcpiplink.log",
+            &log.display().to_string(),
+        );
+    let file = place.path().join("tcpiplink.json");
+    fs::write(&file, text).unwrap();
+    let driver = Driver::open(Source {
+        config: file.display().to_string(),
+        guid: guid(1),
+    });
+    let driver = driver.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap()));
+    assert!(driver.addresses().is_empty(), "it serves nobody");
+    wait_until("the link is there", || far.channels() == 3);
+    driver.write(event("0,20,3,,,,::1,5"));
+    assert_eq!(far.data(), [5]);
+    far.write("0,20,3,,,,::2,6");
+    assert_eq!(driver.read(PATIENCE).unwrap().data.to_vec(), [6]);
+    driver.close();
+    far.driver.close();
+}
