@@ -94,6 +94,9 @@ impl Session {
             self.say(refusal, out);
             return None;
         }
+        if entry.command == Command::Retrieve && self.looping {
+            return self.refuse(reply::NOT_SUPPORTED, out);
+        }
         let Some(more) = lacking(entry.command, &argument, maybe) else {
             return self.refuse(reply::PARAMETER, out);
         };
@@ -111,7 +114,6 @@ impl Session {
                 bytes.extend(crc.to_be_bytes());
                 self.submit(&bytes, now, out)
             }
-            Command::Retrieve if self.looping => self.refuse(reply::NOT_SUPPORTED, out),
             Command::Retrieve => match *argument {
                 [] | [0, 0] => Some(Request::Retrieve(Some(1))),
                 [high, low] => {
