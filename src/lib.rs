@@ -24,6 +24,7 @@
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
 //! | [`log`], [`net`], [`os`], [`error`] | leaves: log files, sockets, the operating system, errors as text |
+//! | [`backlog`] | events that wait until somebody has them, on the disk too |
 //! | [`gate`] | who comes in: logins, places, the audit log; for all servers |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
 //! | [`ws`] | the websocket server: the I/O around [`wire::ws`] |
@@ -40,6 +41,7 @@
 
 pub mod abi;
 pub mod auth;
+pub mod backlog;
 pub mod catalog;
 pub mod config;
 pub mod driver;

@@ -22,10 +22,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("hub", &["event", "auth", "wire"]),
     ("net", &["config", "os", "error"]),
     ("gate", &["auth", "config", "hub", "os", "error"]),
+    ("backlog", &["event", "hub", "os", "error"]),
     (
         "link",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "gate", "os", "error",
+            "event", "auth", "config", "wire", "hub", "net", "gate", "backlog", "os", "error",
         ],
     ),
     (
@@ -36,17 +37,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "mqtt",
-        &["event", "config", "wire", "hub", "net", "os", "error"],
+        &[
+            "event", "config", "wire", "hub", "net", "backlog", "os", "error",
+        ],
     ),
     (
         "remote",
-        &["event", "auth", "config", "wire", "hub", "net", "os"],
+        &[
+            "event", "auth", "config", "wire", "hub", "net", "backlog", "os",
+        ],
     ),
     (
         "driver",
         &[
             "event", "auth", "config", "wire", "hub", "net", "gate", "link", "ws", "mqtt",
-            "remote", "log", "os", "error",
+            "remote", "backlog", "log", "os", "error",
         ],
     ),
     ("abi", &["event", "driver", "os"]),

@@ -13,13 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::layout::Layout;
 use super::loaded::Loaded;
 use super::plan::{self, Plan};
+use crate::backlog::spool::SpoolError;
 use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
 use crate::error::with_causes;
 use crate::event::Guid;
 use crate::hub::{Downlink, Hub, LinkStatus, SharedEvent, Uplink, UplinkStatus};
-use crate::mqtt::{
-    BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report, SpoolError,
-};
+use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report};
 
 /// What runs, in the order of the configuration.
 pub(super) struct Bridges(Vec<Running>);

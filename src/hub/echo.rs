@@ -30,8 +30,8 @@ struct Expected {
 /// Which event has come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
-    /// The channel that it left.
-    pub origin: u16,
+    /// The channel that it left; of an event of the last time nobody knows.
+    pub origin: Option<u16>,
     /// Its tag.
     pub tag: Option<Tag>,
 }
@@ -42,9 +42,10 @@ impl Echoes {
     /// Copies that are remembered; the oldest are forgotten first.
     const MOST: usize = 200_000;
 
-    /// One copy of this event has left channel `origin`. `now` in nanoseconds, of any epoch. One
+    /// One copy of this event has left. `now` in nanoseconds, of any epoch. One
     /// that leaves `again` takes the place of an expectation that still stands.
-    pub fn expect(&mut self, shared: &SharedEvent, origin: u16, again: bool, now: u64) {
+    pub fn expect(&mut self, shared: &SharedEvent, again: bool, now: u64) {
+        let origin = shared.origin();
         self.forget(now);
         let key = self.key(shared.event());
         if again && let Some(waiting) = self.expected.get_mut(&key) {
@@ -129,16 +130,21 @@ mod tests {
         SharedEvent::new(event.unwrap(), None)
     }
 
+    /// As it leaves another channel.
+    fn with(event: &SharedEvent, origin: u16) -> std::sync::Arc<SharedEvent> {
+        SharedEvent::new(event.event().clone(), Some(origin))
+    }
+
     fn meet(echoes: &mut Echoes, event: &SharedEvent, now: u64) -> Option<u16> {
-        echoes.meet(event.event(), now).map(|echo| echo.origin)
+        echoes.meet(event.event(), now).and_then(|echo| echo.origin)
     }
 
     #[test]
     fn counts_copies() {
         let mut echoes = Echoes::default();
         let (sent, other) = (event("0,20,3,,,,::1,1"), event("0,20,3,,,,::1,2"));
-        echoes.expect(&sent, 7, false, 0);
-        echoes.expect(&sent, 8, false, 1);
+        echoes.expect(&with(&sent, 7), false, 0);
+        echoes.expect(&with(&sent, 8), false, 1);
         assert_eq!(meet(&mut echoes, &other, 2), None);
         // Time stamp and obid are rewritten on the way.
         let back = event("0,20,3,99,2001-11-02T18:00:01,5,::1,1");
@@ -151,8 +157,8 @@ mod tests {
     fn forgets_after_ten_seconds() {
         let mut echoes = Echoes::default();
         let sent = event("0,20,3,,,,::1,1");
-        echoes.expect(&sent, 7, false, 0);
-        echoes.expect(&sent, 8, false, 5_000_000_000);
+        echoes.expect(&with(&sent, 7), false, 0);
+        echoes.expect(&with(&sent, 8), false, 5_000_000_000);
         assert_eq!(meet(&mut echoes, &sent, 10_000_000_000), Some(8));
         assert_eq!(meet(&mut echoes, &sent, 10_000_000_000), None);
         assert!(echoes.expected.is_empty());
@@ -162,15 +168,15 @@ mod tests {
     fn a_copy_that_leaves_again_is_expected_once() {
         let mut echoes = Echoes::default();
         let sent = event("0,20,3,,,,::1,1");
-        echoes.expect(&sent, 7, false, 0);
-        echoes.expect(&sent, 7, true, 9_000_000_000);
+        echoes.expect(&with(&sent, 7), false, 0);
+        echoes.expect(&with(&sent, 7), true, 9_000_000_000);
         assert_eq!(meet(&mut echoes, &sent, 18_000_000_000), Some(7));
         assert_eq!(meet(&mut echoes, &sent, 18_000_000_000), None);
         // Forgotten long ago.
-        echoes.expect(&sent, 7, true, 40_000_000_000);
+        echoes.expect(&with(&sent, 7), true, 40_000_000_000);
         assert_eq!(meet(&mut echoes, &sent, 41_000_000_000), Some(7));
-        echoes.expect(&sent, 7, false, 60_000_000_000);
-        echoes.expect(&sent, 8, true, 61_000_000_000);
+        echoes.expect(&with(&sent, 7), false, 60_000_000_000);
+        echoes.expect(&with(&sent, 8), true, 61_000_000_000);
         assert_eq!(meet(&mut echoes, &sent, 62_000_000_000), Some(7));
         assert_eq!(meet(&mut echoes, &sent, 62_000_000_000), Some(8));
         assert!(echoes.expected.is_empty());
@@ -180,7 +186,7 @@ mod tests {
     fn is_bounded() {
         let mut echoes = Echoes::default();
         for n in 0..(Echoes::MOST + 1000) {
-            echoes.expect(&event(&format!("0,20,3,,,,::{n:08x},1")), 1, false, 0);
+            echoes.expect(&event(&format!("0,20,3,,,,::{n:08x},1")), false, 0);
         }
         assert!(echoes.expected.len() <= Echoes::MOST);
         assert!(echoes.order.len() <= Echoes::MOST);

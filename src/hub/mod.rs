@@ -489,7 +489,7 @@ impl Downlink for Hub {
     fn deliver(&self, mut event: Event) {
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
         let echo = self.echoes().meet(&event, self.age());
-        let origin = echo.map(|echo| echo.origin);
+        let origin = echo.and_then(|echo| echo.origin);
         let routing = self.routing();
         if !routing.filter_in.passes(&event) {
             return self.filtered();
@@ -524,9 +524,9 @@ impl Downlink for Hub {
     }
 
     fn expect_echo(&self, event: &SharedEvent, again: bool) {
-        if let Some(origin) = event.origin() {
+        if event.origin().is_some() || event.tag().is_some() {
             let now = self.age();
-            self.echoes().expect(event, origin, again, now);
+            self.echoes().expect(event, again, now);
         }
     }
 

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::outbox::{Outbox, Room};
 use super::plan::{BridgeNames, Directions, MqttError, Plan};
-use super::spool::{Spool, SpoolError};
 use super::status::Report;
 use super::worker::Worker;
+use crate::backlog::spool::{Kept, KeptEvent, Spool, SpoolError};
 use crate::config::model::{MqttConfig, OutboxConfig};
 use crate::event::json::Generation;
 use crate::hub::{Downlink, SharedEvent, Uplink, UplinkStatus};
@@ -171,8 +171,8 @@ impl MqttBridge {
     pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
         for event in events {
             // Its channel is gone, and another may have the id by now.
-            let event = SharedEvent::new(event.event().clone(), None);
-            let number = self.spool.as_ref().map(|spool| spool.put(event.event()));
+            let event = SharedEvent::tagged(event.event().clone(), None, event.tag());
+            let number = self.keep(&event);
             self.outbox().put_back(event, number);
         }
         self.work.notify_one();
@@ -185,10 +185,7 @@ impl MqttBridge {
     /// are still there.
     pub async fn take_over(&self, folder: &Path) -> Result<usize, SpoolError> {
         let (old, kept) = Spool::open(folder, true)?;
-        let (numbers, events): (Vec<u64>, Vec<_>) = kept
-            .into_iter()
-            .map(|(number, event)| (number, SharedEvent::new(event, None)))
-            .unzip();
+        let (numbers, events): (Vec<u64>, Vec<_>) = shared(kept).unzip();
         self.put_back(&events);
         if let Some(spool) = &self.spool
             && !spool.secured().await
@@ -309,6 +306,12 @@ impl MqttBridge {
         }
     }
 
+    /// Puts an event on the disk, where there is one.
+    fn keep(&self, event: &SharedEvent) -> Option<u64> {
+        let spool = self.spool.as_ref()?;
+        Some(spool.put(event.event(), event.tag()))
+    }
+
     fn has_disk(&self) -> bool {
         !self.spool.as_ref().is_some_and(Spool::failing)
     }
@@ -320,17 +323,26 @@ fn place_of(config: &MqttConfig) -> String {
 
 fn open(folder: &Path, sync: bool, place: &str, outbox: &mut Outbox) -> Result<Spool, MqttError> {
     let (spool, kept) = Spool::open(folder, sync)?;
-    if !kept.is_empty() {
+    if !kept.events.is_empty() {
         tracing::info!(
             uplink = place,
-            events = kept.len(),
+            events = kept.events.len(),
             "events of the last time are in the outbox"
         );
     }
-    for (number, event) in kept {
-        outbox.put_back(SharedEvent::new(event, None), Some(number));
+    for (number, event) in shared(kept) {
+        outbox.put_back(event, Some(number));
     }
     Ok(spool)
+}
+
+/// Events of the last time, which no channel of this time has sent.
+fn shared(kept: Kept) -> impl Iterator<Item = (u64, Arc<SharedEvent>)> {
+    let share = |kept: KeptEvent| {
+        let KeptEvent { number, event, tag } = kept;
+        (number, SharedEvent::tagged(event, None, tag))
+    };
+    kept.events.into_iter().map(share)
 }
 
 impl Uplink for MqttBridge {
@@ -359,7 +371,7 @@ impl Uplink for MqttBridge {
             return self.no_room();
         }
         // Under the lock, so that numbers are in the order of the events.
-        let number = self.spool.as_ref().map(|spool| spool.put(event.event()));
+        let number = self.keep(&event);
         if outbox.commit(event, number) {
             self.work.notify_one();
         }

@@ -5,7 +5,6 @@
 //! | `bridge` | the uplink as the hub sees it: room, counters, state |
 //! | `worker` | the task that connects, publishes and delivers |
 //! | `outbox` | events on their way; pure |
-//! | `spool` | their copy on disk |
 //! | `session` | packet identifiers, and how far each message has got; pure |
 //! | `connection` | a socket, with TLS or without, and packets on it |
 //! | `codec` | packets and bytes; the only place that names rumqttc |
@@ -20,11 +19,9 @@ mod outbox;
 mod plan;
 mod pulse;
 mod session;
-mod spool;
 mod status;
 mod worker;
 
 pub use bridge::{BridgeParts, Leftover, MqttBridge};
 pub use plan::{BridgeNames, Directions, MqttError};
-pub use spool::SpoolError;
 pub use status::Report;

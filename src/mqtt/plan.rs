@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use super::codec::{Filter, Letter, Options};
 use super::session::MOST;
-use super::spool::SpoolError;
 use super::status::{Report, Status};
+use crate::backlog::spool::SpoolError;
 use crate::config::model::{Message, MqttConfig, MqttVersion, ReadFormat, WriteFormat};
 use crate::event::json::Generation;
 use crate::event::{Event, FilterPair, Guid};

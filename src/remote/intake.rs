@@ -67,7 +67,7 @@ impl Intake {
 
     /// An event is about to be sent; `again` one that may have been sent before.
     pub(super) fn sending(&mut self, event: &Arc<SharedEvent>, again: bool, now: u64) {
-        self.echoes.expect(event, 0, again, now);
+        self.echoes.expect(event, again, now);
     }
 
     /// What an event of the far end's is.

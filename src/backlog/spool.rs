@@ -1,4 +1,4 @@
-//! The outbox's copy on disk, so that an event survives the host.
+//! Events on disk, so that they survive the host.
 //!
 //! An embedded database keeps what waits, under numbers that only grow. A thread of its own writes:
 //! whatever came while it wrote goes into its next transaction, and an event that is acknowledged
@@ -26,9 +26,13 @@ mod record;
 
 use crate::error::with_causes;
 use crate::event::Event;
+use crate::hub::Tag;
 use crate::os::with_signals_blocked;
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
+/// The note that holds the last number given.
+const LAST: &str = "last";
 const FILE: &str = "outbox.redb";
 /// What the database may keep in memory.
 const CACHE: usize = 4 * 1024 * 1024;
@@ -83,6 +87,7 @@ struct Progress {
 struct Changes {
     puts: BTreeMap<u64, Vec<u8>>,
     removes: Vec<u64>,
+    notes: BTreeMap<&'static str, Vec<u8>>,
     /// The last number given.
     last: u64,
     /// The last number when the writer looked.
@@ -99,13 +104,30 @@ struct Shared {
 
 /// An outbox on disk.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub struct Spool {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a folder held.
-pub(super) type Kept = Vec<(u64, Event)>;
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// In order.
+    pub events: Vec<KeptEvent>,
+    /// What was written beside them, by its name.
+    pub notes: BTreeMap<String, Vec<u8>>,
+}
+
+/// An event that a folder held.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptEvent {
+    /// Its number there.
+    pub number: u64,
+    /// The event.
+    pub event: Event,
+    /// What it goes by between drivers.
+    pub tag: Option<Tag>,
+}
 
 impl Spool {
     /// Opens a folder, or makes it, and gives the events that wait in it, in order. With `sync` what
@@ -113,7 +135,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError`] names the file.
-    pub(super) fn open(folder: &Path, sync: bool) -> Result<(Self, Kept), SpoolError> {
+    pub fn open(folder: &Path, sync: bool) -> Result<(Self, Kept), SpoolError> {
         let file = folder.join(FILE);
         fs::DirBuilder::new()
             .recursive(true)
@@ -169,14 +191,14 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError`] names the file.
-    pub(super) fn check(folder: &Path) -> Result<(), SpoolError> {
+    pub fn check(folder: &Path) -> Result<(), SpoolError> {
         let path = folder.join(FILE);
         crate::os::can_append(&path).map_err(|source| SpoolError::Io { path, source })
     }
 
-    /// Takes an event; gives its number.
-    pub(super) fn put(&self, event: &Event) -> u64 {
-        let record = record::write(event);
+    /// Takes an event, and what it goes by between drivers; gives its number.
+    pub fn put(&self, event: &Event, tag: Option<Tag>) -> u64 {
+        let record = record::write(event, tag);
         let mut changes = self.shared.changes();
         changes.last += 1;
         let number = changes.last;
@@ -189,8 +211,14 @@ impl Spool {
         number
     }
 
+    /// Writes something beside the events, in the place of what was there by this name. It is on
+    /// the disk soon, not at once.
+    pub fn note(&self, name: &'static str, value: Vec<u8>) {
+        self.shared.changes().notes.insert(name, value);
+    }
+
     /// Lets go of events.
-    pub(super) fn remove(&self, numbers: impl IntoIterator<Item = u64>) {
+    pub fn remove(&self, numbers: impl IntoIterator<Item = u64>) {
         let mut changes = self.shared.changes();
         for number in numbers {
             // One that was not written yet never needs to be.
@@ -201,12 +229,12 @@ impl Spool {
     }
 
     /// True while the disk takes nothing.
-    pub(super) fn failing(&self) -> bool {
+    pub fn failing(&self) -> bool {
         self.shared.progress.borrow().failing
     }
 
     /// Waits until all events that were put are written; false where that fails.
-    pub(super) fn secured(&self) -> impl Future<Output = bool> + Send + use<> {
+    pub fn secured(&self) -> impl Future<Output = bool> + Send + use<> {
         let last = self.shared.changes().last;
         let mut progress = self.shared.progress.subscribe();
         async move {
@@ -219,13 +247,13 @@ impl Spool {
     }
 
     /// Tells the thread to write everything and to end.
-    pub(super) fn begin_close(&self) {
+    pub fn begin_close(&self) {
         self.shared.changes().closing = true;
         self.shared.changed.notify_one();
     }
 
     /// Ends the thread. One that hangs in the disk cannot be ended: it is left behind, and said so.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.begin_close();
         let writer = self
             .writer
@@ -272,6 +300,7 @@ struct Writer {
 struct Batch {
     puts: BTreeMap<u64, Vec<u8>>,
     removes: Vec<u64>,
+    notes: BTreeMap<&'static str, Vec<u8>>,
     last: u64,
     closing: bool,
 }
@@ -322,11 +351,13 @@ impl Writer {
             let due = lingering.is_some_and(|since| since.elapsed() >= LINGER);
             // Somebody may wait for an event that was acknowledged before it could be written.
             let put = changes.last != changes.seen;
-            if put || changes.closing || (due && !changes.removes.is_empty()) {
+            let more = !changes.removes.is_empty() || !changes.notes.is_empty();
+            if put || changes.closing || (due && more) {
                 changes.seen = changes.last;
                 return Batch {
                     puts: std::mem::take(&mut changes.puts),
                     removes: std::mem::take(&mut changes.removes),
+                    notes: std::mem::take(&mut changes.notes),
                     last: changes.last,
                     closing: changes.closing,
                 };
@@ -342,7 +373,7 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &Batch) -> Result<(), SpoolError> {
-        if batch.puts.is_empty() && batch.removes.is_empty() {
+        if batch.puts.is_empty() && batch.removes.is_empty() && batch.notes.is_empty() {
             return Ok(());
         }
         // After an error the database answers nothing until it is opened anew.
@@ -386,6 +417,11 @@ fn store(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
         for (number, record) in &batch.puts {
             table.insert(number, record.as_slice())?;
         }
+        let mut notes = transaction.open_table(NOTES)?;
+        notes.insert(LAST, batch.last.to_be_bytes().as_slice())?;
+        for (name, value) in &batch.notes {
+            notes.insert(*name, value.as_slice())?;
+        }
     }
     transaction.commit()?;
     Ok(())
@@ -413,17 +449,30 @@ fn load(database: &Database) -> Result<(Kept, u64), redb::Error> {
     // Makes the table where there is none yet.
     let transaction = database.begin_write()?;
     transaction.open_table(TABLE)?;
+    transaction.open_table(NOTES)?;
     transaction.commit()?;
-    let table = database.begin_read()?.open_table(TABLE)?;
-    let mut kept = Vec::new();
-    let mut last = 0;
+    let reading = database.begin_read()?;
+    let table = reading.open_table(TABLE)?;
+    let mut kept = Kept::default();
+    for row in reading.open_table(NOTES)?.iter()? {
+        let (name, value) = row?;
+        kept.notes
+            .insert(name.value().to_owned(), value.value().to_owned());
+    }
+    // Numbers go on growing though nothing waits any more.
+    let last = kept
+        .notes
+        .remove(LAST)
+        .and_then(|bytes| bytes.try_into().ok());
+    let mut last = last.map_or(0, u64::from_be_bytes);
     for row in table.iter()? {
         let (number, record) = row?;
-        last = number.value();
+        let number = number.value();
+        last = last.max(number);
         match record::read(record.value()) {
-            Some(event) => kept.push((last, event)),
+            Some((event, tag)) => kept.events.push(KeptEvent { number, event, tag }),
             None => tracing::error!(
-                number = last,
+                number,
                 "an event in the outbox cannot be read; it stays there"
             ),
         }

@@ -15,7 +15,7 @@ fn event(n: u32) -> Event {
 }
 
 fn obids(kept: &Kept) -> Vec<u32> {
-    kept.iter().map(|(_, event)| event.obid).collect()
+    kept.events.iter().map(|kept| kept.event.obid).collect()
 }
 
 #[tokio::test]
@@ -23,8 +23,8 @@ async fn what_is_secured_is_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("a/b");
     let (spool, kept) = Spool::open(&place, true).unwrap();
-    assert!(kept.is_empty());
-    let numbers: Vec<u64> = (1..=500).map(|n| spool.put(&event(n))).collect();
+    assert!(kept.events.is_empty());
+    let numbers: Vec<u64> = (1..=500).map(|n| spool.put(&event(n), None)).collect();
     assert!(spool.secured().await);
     spool.remove(numbers[..100].iter().copied());
     spool.remove([numbers[250]]);
@@ -33,8 +33,8 @@ async fn what_is_secured_is_there_again() {
     let expected: Vec<u32> = (101..=500).filter(|&n| n != 251).collect();
     assert_eq!(obids(&kept), expected);
     // Numbers go on growing.
-    assert!(spool.put(&event(501)) > kept.last().unwrap().0);
-    spool.remove(kept.iter().map(|(number, _)| *number));
+    assert!(spool.put(&event(501), None) > kept.events.last().unwrap().number);
+    spool.remove(kept.events.iter().map(|kept| kept.number));
     drop(spool);
     let (_, kept) = Spool::open(&place, false).unwrap();
     assert_eq!(obids(&kept), [501]);
@@ -45,13 +45,13 @@ async fn what_is_acknowledged_before_it_is_written_is_secure_too() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), false).unwrap();
     for n in 0..2000 {
-        let number = spool.put(&event(n));
+        let number = spool.put(&event(n), None);
         spool.remove([number]);
         assert!(spool.secured().await);
     }
     drop(spool);
     let (_, kept) = Spool::open(folder.path(), false).unwrap();
-    assert!(kept.is_empty());
+    assert!(kept.events.is_empty());
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ fn a_broken_file_is_kept_and_a_new_one_begun() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE), vec![7; 10_000]).unwrap();
     let (spool, kept) = Spool::open(folder.path(), false).unwrap();
-    assert!(kept.is_empty());
+    assert!(kept.events.is_empty());
     drop(spool);
     let names: Vec<_> = fs::read_dir(folder.path())
         .unwrap()
@@ -86,7 +86,7 @@ fn damage_is_no_reason_not_to_start() {
     let folder = tempfile::tempdir().unwrap();
     let (spool, _) = Spool::open(folder.path(), false).unwrap();
     for n in 0..3000 {
-        spool.put(&event(n));
+        spool.put(&event(n), None);
     }
     drop(spool);
     let good = fs::read(folder.path().join(FILE)).unwrap();
@@ -119,12 +119,35 @@ proptest! {
     #[test]
     fn records_go_there_and_back(event in any_event()) {
         prop_assume!(!event.guid.is_zero() && event.time.nanos() != 0);
-        let back = record::read(&record::write(&event));
-        prop_assert_eq!(back, Some(event));
+        for tag in [None, Some(Tag { origin: 1, number: u64::MAX })] {
+            let back = record::read(&record::write(&event, tag));
+            prop_assert_eq!(back, Some((event.clone(), tag)));
+        }
     }
 
     #[test]
     fn records_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let _ = record::read(&bytes);
     }
+}
+
+#[tokio::test]
+async fn notes_are_kept_and_numbers_never_begin_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = Spool::open(folder.path(), false).unwrap();
+    let last = (0..100).map(|n| spool.put(&event(n), None)).last().unwrap();
+    spool.remove(0..=last);
+    spool.note("who", b"me".to_vec());
+    spool.note("who", b"somebody".to_vec());
+    drop(spool);
+    let (spool, kept) = Spool::open(folder.path(), false).unwrap();
+    assert!(kept.events.is_empty());
+    assert_eq!(kept.notes["who"], b"somebody");
+    assert!(spool.put(&event(1), None) > last);
+    // A note alone is written without waiting for the end.
+    spool.note("more", vec![1]);
+    spool.remove([last + 1]);
+    drop(spool);
+    let (_, kept) = Spool::open(folder.path(), false).unwrap();
+    assert_eq!(kept.notes.len(), 2);
 }

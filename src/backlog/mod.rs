@@ -1,0 +1,319 @@
+//! Events that wait until somebody has them, in memory or on the disk too.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`spool`] | events, and a few notes, in a folder |
+//!
+//! A [`Backlog`] numbers the events that wait for one other side, keeps them until it says that it
+//! has them, and remembers how far it has heard that side: so that after a break each of the two
+//! goes on where the other one is.
+
+pub mod spool;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::hub::SharedEvent;
+use spool::{Kept, KeptEvent, Spool, SpoolError};
+
+/// The note with the number of the queue.
+const QUEUE: &str = "queue";
+/// The note with what was heard.
+const HEARD: &str = "heard";
+/// The note that says whose it is.
+const WHO: &str = "who";
+
+/// What waits for one other side.
+#[derive(Debug)]
+pub struct Backlog {
+    state: Mutex<State>,
+    spool: Option<Spool>,
+    changed: Notify,
+    most: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What tells this queue from one that was forgotten.
+    queue: u64,
+    /// The last number given, where no disk counts.
+    last: u64,
+    events: VecDeque<Numbered>,
+    heard: Option<Heard>,
+}
+
+/// An event and its number in the queue. Numbers grow, and there may be gaps.
+#[derive(Clone, Debug)]
+pub struct Numbered {
+    /// From 1.
+    pub number: u64,
+    /// The event.
+    pub event: Arc<SharedEvent>,
+}
+
+/// How far the other side was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heard {
+    queue: u64,
+    last: u64,
+}
+
+impl Backlog {
+    /// One in memory for at most `most` events, with a random number for its queue.
+    #[must_use]
+    pub fn in_memory(queue: u64, most: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue,
+                last: 0,
+                events: VecDeque::new(),
+                heard: None,
+            }),
+            spool: None,
+            changed: Notify::new(),
+            most,
+        }
+    }
+
+    /// One on the disk, with what is there of the last time: then its queue is the one of that
+    /// time, and `queue` the number of a new one. `who` is kept with it.
+    ///
+    /// # Errors
+    /// [`SpoolError`] names the file.
+    pub fn on_disk(
+        folder: &Path,
+        sync: bool,
+        who: &str,
+        queue: u64,
+        most: usize,
+    ) -> Result<Self, SpoolError> {
+        let (spool, kept) = Spool::open(folder, sync)?;
+        let Kept { events, notes } = kept;
+        let number = |bytes: &[u8]| Some(u64::from_be_bytes(*bytes.first_chunk()?));
+        let queue = match notes.get(QUEUE).and_then(|bytes| number(bytes)) {
+            Some(known) => known,
+            None => {
+                spool.note(QUEUE, queue.to_be_bytes().to_vec());
+                queue
+            }
+        };
+        spool.note(WHO, who.as_bytes().to_vec());
+        let heard = notes.get(HEARD).and_then(|bytes| {
+            Some(Heard {
+                queue: number(bytes)?,
+                last: number(bytes.get(8..)?)?,
+            })
+        });
+        let numbered = |kept: KeptEvent| Numbered {
+            number: kept.number,
+            event: SharedEvent::tagged(kept.event, None, kept.tag),
+        };
+        Ok(Self {
+            state: Mutex::new(State {
+                queue,
+                last: 0,
+                events: events.into_iter().map(numbered).collect(),
+                heard,
+            }),
+            spool: Some(spool),
+            changed: Notify::new(),
+            most,
+        })
+    }
+
+    /// Whose a folder is, by what was kept with it.
+    ///
+    /// # Errors
+    /// [`SpoolError`] where it cannot be read.
+    pub fn whose(folder: &Path) -> Result<Option<String>, SpoolError> {
+        let (_, kept) = Spool::open(folder, false)?;
+        let who = kept.notes.get(WHO);
+        Ok(who.and_then(|bytes| String::from_utf8(bytes.clone()).ok()))
+    }
+
+    /// True where another event may be put.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.state().events.len() < self.most
+    }
+
+    /// Takes an event, over the bound if need be.
+    pub fn put(&self, event: Arc<SharedEvent>) {
+        let mut state = self.state();
+        let number = match &self.spool {
+            // Under the lock, so that numbers are in the order of the events.
+            Some(spool) => spool.put(event.event(), event.tag()),
+            None => {
+                state.last += 1;
+                state.last
+            }
+        };
+        state.events.push_back(Numbered { number, event });
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Events that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().events.len()
+    }
+
+    /// True where nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What tells this queue from one that was forgotten.
+    #[must_use]
+    pub fn queue(&self) -> u64 {
+        self.state().queue
+    }
+
+    /// The number of the first event that waits.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.state().events.front().map(|one| one.number)
+    }
+
+    /// At most `count` of the events behind this number.
+    #[must_use]
+    pub fn after(&self, number: u64, count: usize) -> Vec<Numbered> {
+        let state = self.state();
+        let start = state.events.partition_point(|one| one.number <= number);
+        state
+            .events
+            .iter()
+            .skip(start)
+            .take(count)
+            .cloned()
+            .collect()
+    }
+
+    /// Returns once there is an event behind this number.
+    pub async fn arrived_after(&self, number: u64) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // From here on nothing that is put goes unnoticed.
+            changed.as_mut().enable();
+            if self
+                .state()
+                .events
+                .back()
+                .is_some_and(|one| one.number > number)
+            {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns once there is room again.
+    pub async fn room(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The other side has all up to this number; gives how many these were.
+    pub fn acknowledge(&self, number: u64) -> usize {
+        let mut state = self.state();
+        let end = state.events.partition_point(|one| one.number <= number);
+        let gone: Vec<u64> = state.events.drain(..end).map(|one| one.number).collect();
+        if state.events.is_empty() && state.events.capacity() > 4096 {
+            state.events.shrink_to(64);
+        }
+        drop(state);
+        if gone.is_empty() {
+            return 0;
+        }
+        let count = gone.len();
+        if let Some(spool) = &self.spool {
+            spool.remove(gone);
+        }
+        self.changed.notify_waiters();
+        count
+    }
+
+    /// How far that queue of the other side was heard; 0 for another one.
+    #[must_use]
+    pub fn heard(&self, queue: u64) -> u64 {
+        let heard = self.state().heard;
+        heard
+            .filter(|heard| heard.queue == queue)
+            .map_or(0, |heard| heard.last)
+    }
+
+    /// The queue of the other side that was heard last, and how far.
+    #[must_use]
+    pub fn heard_last(&self) -> (u64, u64) {
+        self.state()
+            .heard
+            .map_or((0, 0), |heard| (heard.queue, heard.last))
+    }
+
+    /// An event of that queue was taken.
+    pub fn hear(&self, queue: u64, last: u64) {
+        self.state().heard = Some(Heard { queue, last });
+    }
+
+    /// What was heard is on the disk soon. To be called when what was taken is safe itself.
+    pub fn note_heard(&self) {
+        if let (Some(spool), Some(heard)) = (&self.spool, self.state().heard) {
+            let mut note = heard.queue.to_be_bytes().to_vec();
+            note.extend(heard.last.to_be_bytes());
+            spool.note(HEARD, note);
+        }
+    }
+
+    /// Waits until all that was put is on the disk, where there is one; false where it cannot be.
+    pub fn secured(&self) -> impl Future<Output = bool> + Send + use<> {
+        let secured = self.spool.as_ref().map(Spool::secured);
+        async move {
+            match secured {
+                Some(secured) => secured.await,
+                None => true,
+            }
+        }
+    }
+
+    /// True where it is on the disk.
+    #[must_use]
+    pub fn is_on_disk(&self) -> bool {
+        self.spool.is_some()
+    }
+
+    /// Writes what is left and lets go of the disk.
+    pub fn close(&self) {
+        if let Some(spool) = &self.spool {
+            spool.close();
+        }
+    }
+
+    /// Everything that waits, taken out in order; on the disk it stays.
+    #[must_use]
+    pub fn take_all(&self) -> Vec<Arc<SharedEvent>> {
+        let mut state = self.state();
+        state.events.drain(..).map(|one| one.event).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is whole: there is no half-done state behind a poisoned lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
