@@ -72,10 +72,13 @@ impl Server {
         self.driver.read(patience).ok()
     }
 
-    /// The lines of INTERFACE LIST.
+    /// Clients that are here, this one counted.
     fn channels(&self) -> usize {
         let mut client = Client::log_in(self.address());
-        client.must("interface list").len() - 1
+        let list = client.must("interface list");
+        list.iter()
+            .filter(|row| row.contains("client 127.0.0.1"))
+            .count()
     }
 }
 

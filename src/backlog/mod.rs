@@ -195,6 +195,14 @@ impl Backlog {
             .collect()
     }
 
+    /// Events up to this number.
+    #[must_use]
+    pub fn up_to(&self, number: u64) -> usize {
+        self.state()
+            .events
+            .partition_point(|one| one.number <= number)
+    }
+
     /// Returns once there is an event behind this number.
     pub async fn arrived_after(&self, number: u64) {
         loop {

@@ -25,8 +25,7 @@ use tokio::sync::watch;
 mod record;
 
 use crate::error::with_causes;
-use crate::event::Event;
-use crate::hub::Tag;
+use crate::event::{Event, Tag};
 use crate::os::with_signals_blocked;
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");

@@ -1,7 +1,6 @@
 use super::*;
-use crate::event::Guid;
 use crate::event::text::{Defaults, parse};
-use crate::hub::Tag;
+use crate::event::{Guid, Tag};
 
 fn event(n: u64) -> Arc<SharedEvent> {
     let defaults = Defaults {

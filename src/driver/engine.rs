@@ -21,7 +21,7 @@ use super::interfaces::{self, Bound, Interfaces, Place, Servers, places};
 use super::layout::{Layout, layout_of_host};
 use super::links::Links;
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
-use super::settings::{routing, rules, servers};
+use super::settings::{routing, rules, servers, standing_place};
 use super::watch::Seen;
 use super::{Source, plan, report, runtime};
 use crate::auth::RandomError;
@@ -31,6 +31,7 @@ use crate::event::{Event, Guid};
 use crate::gate::Gate;
 use crate::hub::{Downlink, Hub};
 use crate::link::Control;
+use crate::link::standing::Standings;
 use crate::log::{LogError, Logger};
 use crate::mqtt::{Leftover, MqttError};
 use crate::net::listener::BindError;
@@ -44,6 +45,8 @@ pub(super) struct Engine {
     pub(super) layout: Layout,
     pub(super) hub: Arc<Hub>,
     pub(super) servers: Servers,
+    /// What waits for links of other drivers.
+    standings: Arc<Standings>,
     pub(super) guid: Guid,
     /// True where VSCPWrite brings events to clients.
     host_feeds: bool,
@@ -258,6 +261,7 @@ impl Engine {
             layout: parts.layout,
             hub: parts.hub,
             servers: parts.servers,
+            standings: parts.standings,
             guid: parts.guid,
             host_feeds: loaded.plan.subscribe.host,
             serving: parts.serving,
@@ -339,6 +343,8 @@ impl Engine {
         let waiting = self.logged(|| {
             let (brokers, links) = runtime.block_on(self.stop_parts(bridges, links, drain));
             waiting.extend(brokers);
+            // Whoever brings events has ended.
+            self.standings.close();
             let waiting = Waiting {
                 brokers: waiting,
                 links,
@@ -373,10 +379,18 @@ impl Engine {
     fn say_farewell(&self, waiting: &Waiting, ignored: u64) {
         use std::sync::atomic::Ordering::Relaxed;
         let totals = self.hub.totals();
-        for Unsent { name, events } in &waiting.links {
-            if !events.is_empty() {
-                let lost = events.len();
+        for Unsent {
+            name,
+            events,
+            on_disk,
+        } in &waiting.links
+        {
+            let lost = events.len();
+            if lost > 0 {
                 tracing::warn!("{lost} events had not reached the far end of the link {name}");
+            }
+            if *on_disk > 0 {
+                tracing::info!("{on_disk} events wait on disk for the far end of the link {name}");
             }
         }
         for left in &waiting.brokers {
@@ -413,6 +427,7 @@ struct Started {
     guid: Guid,
     hub: Arc<Hub>,
     servers: Servers,
+    standings: Arc<Standings>,
     bridges: Bridges,
     interfaces: Interfaces,
     links: Links,
@@ -474,7 +489,16 @@ async fn start_parts(
         hub.add_uplink(Arc::clone(host) as _);
     }
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
-    let servers = servers(gate, control.clone(), loaded, Bound::capabilities(&bound));
+    let standings = Standings::new(Arc::clone(&hub), standing_place(config), serving.clone());
+    standings.restore(&loaded.users);
+    let capabilities = Bound::capabilities(&bound);
+    let servers = servers(
+        gate,
+        control.clone(),
+        loaded,
+        capabilities,
+        Arc::clone(&standings),
+    );
     Links::default().check(config)?;
     // Last of all that can fail: whoever tries again has the events still.
     let about = About::new(guid, layout, loaded);
@@ -489,6 +513,7 @@ async fn start_parts(
         guid,
         hub,
         servers,
+        standings,
         bridges,
         interfaces,
         links,

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::model::{DriverConfig, LinkConfig};
 use crate::event::text::TextForm;
 use crate::hub::Hub;
-use crate::remote::{Link, LinkError, Unsent};
+use crate::remote::{Disk, Link, LinkError, Unsent};
 
 /// What runs, in the order of the configuration.
 #[derive(Default)]
@@ -36,8 +36,9 @@ impl Links {
         waiting: &[Unsent],
     ) -> Result<Self, LinkError> {
         let mut links = Self::default();
+        let disk = disk_of(config);
         for link in &config.links {
-            links.begin(link, config.event_format, hub, waiting)?;
+            links.begin(link, config.event_format, hub, disk.as_ref(), waiting)?;
         }
         for unsent in waiting {
             let known = config.links.iter().any(|link| link.name == unsent.name);
@@ -57,10 +58,11 @@ impl Links {
         config: &LinkConfig,
         form: TextForm,
         hub: &Arc<Hub>,
+        disk: Option<&Disk>,
         waiting: &[Unsent],
     ) -> Result<(), LinkError> {
         let stop = CancellationToken::new();
-        let (link, task) = Link::start(config, hub, form, stop.clone())?;
+        let (link, task) = Link::start(config, hub, form, disk, stop.clone())?;
         for unsent in waiting.iter().filter(|unsent| unsent.name == config.name) {
             link.put_back(&unsent.events);
         }
@@ -99,9 +101,10 @@ impl Links {
             );
         }
         let waiting = Self(go).stop(Instant::now()).await;
+        let disk = disk_of(config);
         for link in &config.links {
             if !self.0.iter().any(|running| running.is(link, form)) {
-                self.begin(link, form, hub, &waiting)?;
+                self.begin(link, form, hub, disk.as_ref(), &waiting)?;
             }
         }
         let place = |running: &Running| {
@@ -126,4 +129,13 @@ impl Links {
         }
         left
     }
+}
+
+/// Where links keep what waits, beside what waits for brokers.
+fn disk_of(config: &DriverConfig) -> Option<Disk> {
+    let path = config.outbox.path.as_ref()?;
+    Some(Disk {
+        folder: path.join("links"),
+        sync: config.outbox.sync,
+    })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::interfaces::Servers;
 use super::loaded::Loaded;
 use super::settings::{rules, settings, websocket_settings};
-use crate::auth::{User, UserTable};
+use crate::auth::{Service, User, UserTable};
 use crate::hub::{Hub, Kind};
 use crate::wire::link::reply::Capabilities;
 
@@ -30,9 +30,11 @@ pub(super) fn change(servers: &Servers, new: &Loaded, addresses: Capabilities) {
 fn end_sessions(hub: &Hub, new: &Loaded) -> bool {
     let mut any = false;
     for channel in hub.channels().iter() {
-        let Kind::Client(service) = channel.kind() else {
-            // A link is nobody who came in.
-            continue;
+        let service = match channel.kind() {
+            Kind::Client(service) => service,
+            Kind::Standing => Service::Link,
+            // Nobody who came in.
+            Kind::Link => continue,
         };
         if channel.ended().is_cancelled() {
             continue;
@@ -41,9 +43,10 @@ fn end_sessions(hub: &Hub, new: &Loaded) -> bool {
         let peer = channel.peer().parse::<SocketAddr>().map(|peer| peer.ip());
         let may_be_here = |user: &User| {
             user.rights.admit(service)
-                && peer.as_ref().is_ok_and(|peer| {
-                    new.config.remotes.allows(*peer) && user.remotes.allows(*peer)
-                })
+                && (channel.kind() == Kind::Standing
+                    || peer.as_ref().is_ok_and(|peer| {
+                        new.config.remotes.allows(*peer) && user.remotes.allows(*peer)
+                    }))
         };
         match new.users.get(&user.name) {
             Some(now) if may_be_here(now) => {
@@ -93,12 +96,13 @@ mod tests {
 
     use super::super::Source;
     use super::super::loaded::load;
-    use super::super::settings::{routing, servers};
+    use super::super::settings::{routing, servers, standing_place};
     use super::*;
-    use crate::auth::{Rights, Service};
+    use crate::auth::Rights;
     use crate::event::Guid;
     use crate::gate::Gate;
     use crate::hub::Client;
+    use crate::link::standing::Standings;
 
     /// Many users with these rights.
     fn loaded(place: &std::path::Path, rights: &str) -> Loaded {
@@ -132,7 +136,10 @@ mod tests {
         let hub = Hub::new(Guid::ZERO, routing(&both.config));
         let gate = Gate::new(Arc::clone(&hub), rules(&both)).unwrap();
         let addresses = Capabilities::TCPIP;
-        let servers = servers(Arc::clone(&gate), mpsc::channel(1).0, &both, addresses);
+        let place = standing_place(&both.config);
+        let standings = Standings::new(Arc::clone(&hub), place, Default::default());
+        let control = mpsc::channel(1).0;
+        let servers = servers(Arc::clone(&gate), control, &both, addresses, standings);
         for user in both.users.iter() {
             let client = Client {
                 user: Arc::clone(user),

@@ -11,6 +11,7 @@ use crate::event::FilterPair;
 use crate::event::json::Generation;
 use crate::gate::{Gate, Rules};
 use crate::hub::Routing;
+use crate::link::standing::{Place, Standings};
 use crate::link::{Context, Control, Settings};
 use crate::wire::binary::Strength;
 use crate::wire::link::Terms;
@@ -38,10 +39,22 @@ pub(super) fn servers(
     control: mpsc::Sender<Control>,
     loaded: &Loaded,
     addresses: Capabilities,
+    standings: Arc<Standings>,
 ) -> Servers {
+    let settings = settings(loaded, addresses);
     Servers {
-        link: Context::new(Arc::clone(&gate), control, settings(loaded, addresses)),
+        link: Context::new(Arc::clone(&gate), control, settings, standings),
         websocket: ws::Context::new(gate, websocket_settings(loaded)),
+    }
+}
+
+/// Where what waits for links of other drivers is kept.
+pub(super) fn standing_place(config: &DriverConfig) -> Place {
+    let folder = config.outbox.path.as_ref();
+    Place {
+        folder: folder.map(|path| path.join("links-here")),
+        sync: config.outbox.sync,
+        most: config.limits.max_out_queue,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::config;
 use crate::event::text::{Defaults, TextForm, parse, write};
 use crate::gate::{Gate, Rules};
 use crate::hub::{Downlink, Hub, Routing};
+use crate::link::standing::{Place, Standings};
 use crate::link::{Context, Settings, server};
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
@@ -64,10 +65,16 @@ impl Bench {
             }),
         };
         let gate = Gate::new(Arc::clone(&hub), rules).unwrap();
+        let place = Place {
+            folder: None,
+            sync: false,
+            most: 1000,
+        };
+        let standings = Standings::new(Arc::clone(&hub), place, CancellationToken::new());
         Self {
             hub,
             host,
-            context: Context::new(gate, mpsc::channel(1).0, settings),
+            context: Context::new(gate, mpsc::channel(1).0, settings, standings),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod guid;
 pub mod json;
 mod members;
 pub mod number;
+pub mod tag;
 pub mod text;
 pub mod time;
 pub mod xml;
@@ -26,6 +27,7 @@ pub mod xml;
 pub use filter::{Filter, FilterError, FilterPair};
 pub use guid::{Guid, GuidError};
 pub use number::NumberError;
+pub use tag::{Tag, TagError};
 pub use time::{DateError, EventTime};
 
 /// The most data bytes that an event carries (VSCP specification, "level II events").

@@ -18,6 +18,8 @@ pub enum Kind {
     Client(Service),
     /// A link to another server.
     Link,
+    /// What waits for a link of another server's, whether or not it is here.
+    Standing,
 }
 
 /// One attachment of a client to the hub.
@@ -30,6 +32,8 @@ pub struct Channel {
     kind: Kind,
     /// Channels to one far end have the same number here; 0 is a channel alone.
     group: AtomicU64,
+    /// Nothing is put into the queue: the client is served from another channel.
+    deaf: AtomicBool,
     peer: String,
     started: u64,
     guid: RwLock<Guid>,
@@ -72,6 +76,7 @@ impl Channel {
             changes: AtomicU64::new(0),
             kind,
             group: AtomicU64::new(0),
+            deaf: AtomicBool::new(false),
             peer: who.peer,
             started: who.now,
             guid: RwLock::new(guid),
@@ -159,6 +164,18 @@ impl Channel {
         *self.guid.write().unwrap_or_else(PoisonError::into_inner) = guid;
     }
 
+    /// Nothing waits for the client here any more, and nothing will.
+    pub fn stop_listening(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+        self.queue.clear();
+    }
+
+    /// The filter for events to the client.
+    #[must_use]
+    pub fn filter(&self) -> FilterPair {
+        *self.filter.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Sets the filter for events to the client.
     pub fn set_filter(&self, filter: FilterPair) {
         *self.filter.write().unwrap_or_else(PoisonError::into_inner) = filter;
@@ -219,7 +236,9 @@ impl Channel {
             .fetch_add(event.data.len() as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn wants(&self, event: &Event) -> bool {
+    /// True where the client wants this event, and may have it.
+    #[must_use]
+    pub fn wants(&self, event: &Event) -> bool {
         // In the order of set_user.
         let user = self.user.read().unwrap_or_else(PoisonError::into_inner);
         let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
@@ -228,6 +247,9 @@ impl Channel {
 
     /// Puts an event into the queue; false where it was dropped.
     pub(super) fn offer(&self, event: &Arc<SharedEvent>) -> bool {
+        if self.deaf.load(Ordering::Relaxed) {
+            return true;
+        }
         let user = self.user.read().unwrap_or_else(PoisonError::into_inner);
         if !user.may_receive(event.event()) {
             // It was wanted a moment ago.

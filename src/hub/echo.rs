@@ -7,8 +7,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use super::{SharedEvent, Tag};
-use crate::event::Event;
+use super::SharedEvent;
+use crate::event::{Event, Tag};
 
 /// The copies that are expected back, and from which channel they left.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ mod queue;
 mod routes;
 mod shared;
 mod sink;
-mod tag;
+mod tags;
 mod uplink;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,14 +27,13 @@ pub use echo::{Echo, Echoes};
 pub use queue::Queue;
 pub use shared::SharedEvent;
 pub use sink::Downlink;
-pub use tag::{Tag, TagError};
 pub use uplink::{Uplink, UplinkStatus};
 
 use routes::Routes;
-use tag::Tags;
+use tags::Tags;
 
 use crate::auth::{Service, User, random};
-use crate::event::{Event, FilterPair, Guid};
+use crate::event::{Event, FilterPair, Guid, Tag};
 use crate::wire::link::reply::LastError;
 
 /// How a hub routes; it may change while it does.
@@ -58,7 +57,7 @@ impl Routing {
     /// Links have their own bounds.
     fn queue_of(&self, kind: Kind) -> Option<usize> {
         match kind {
-            Kind::Client(Service::Link) => Some(self.max_out_queue),
+            Kind::Client(Service::Link) | Kind::Standing => Some(self.max_out_queue),
             Kind::Client(Service::Websocket) => Some(self.max_websocket_queue),
             Kind::Link => None,
         }
@@ -257,8 +256,12 @@ impl Hub {
             .channels
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(most) = client.user.max_sessions {
-            let of_the_user = |channel: &&Arc<Channel>| channel.user().name == client.user.name;
+        if let Some(most) = client.user.max_sessions
+            && client.kind != Kind::Standing
+        {
+            let of_the_user = |channel: &&Arc<Channel>| {
+                channel.user().name == client.user.name && channel.kind() != Kind::Standing
+            };
             if channels.iter().filter(of_the_user).count() >= usize::from(most) {
                 return Err(AttachError::Sessions(most));
             }
@@ -341,7 +344,9 @@ impl Hub {
         self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn new_tag(&self) -> Tag {
+    /// A tag for an event that has none.
+    #[must_use]
+    pub fn new_tag(&self) -> Tag {
         Tag {
             origin: self.origin,
             number: self.tagged.fetch_add(1, Ordering::Relaxed) + 1,

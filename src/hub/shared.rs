@@ -4,10 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::Tag;
-use crate::event::Event;
 use crate::event::json::Generation;
 use crate::event::text::{self, TextForm};
+use crate::event::{Event, Tag};
 use crate::wire::ws::{self, Dialect};
 
 /// An event on its way, with the text of each kind of client made once for all of them.

@@ -268,6 +268,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// In the receive loop, writes the events that wait, a bounded number at a time.
     async fn pass_on(&mut self) -> Result<(), End> {
+        if self.performer.linked().receives() {
+            return self.pass_on_linked().await;
+        }
         let Some(channel) = self.performer.channel() else {
             return Ok(());
         };
@@ -291,6 +294,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// The same to a link of another driver's.
+    async fn pass_on_linked(&mut self) -> Result<(), End> {
+        let events = self.performer.linked().write(&mut self.out);
+        if let Some(channel) = self.performer.channel().filter(|_| !events.is_empty()) {
+            let channel = Arc::clone(channel);
+            self.flush().await?;
+            let events: Vec<_> = events.into_iter().map(|one| one.event).collect();
+            channel.transmitted(&events);
+        }
+        Ok(())
+    }
+
     /// Waits until there is something to do.
     async fn wait(&mut self) -> Result<(), End> {
         let looping = self.session.looping();
@@ -298,8 +313,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let settles = self.input.settles_at();
         let channel = self.performer.channel().cloned();
         let ended = ended(channel.clone());
+        let linked = self.performer.linked();
+        let (superseded, waiting) = (linked.superseded(), linked.arrived());
+        let receives = linked.receives();
         let arrived = async {
             match &channel {
+                _ if receives => waiting.await,
                 Some(channel) if looping => channel.queue().arrived().await,
                 _ => std::future::pending().await,
             }
@@ -307,6 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         tokio::select! {
             biased;
             () = ended => return Err(End::Ended),
+            () = superseded => return Err(End::Ended),
             // Before the bytes: they may come without a pause.
             () = tokio::time::sleep_until(self.deadline), if !looping => return Err(End::Silent),
             () = expired(self.begun) => return Err(End::Unfinished),

@@ -1,11 +1,14 @@
 //! The tcp/ip link server: the I/O shell around [`wire::link`](crate::wire::link).
 //!
 //! [`server`] accepts, [`connection`] moves bytes, [`perform`] does what a session asks for.
+//! [`standing`] is what waits for links of other drivers, and [`linked`] a session of such a link.
 
 mod connection;
 mod input;
+mod linked;
 mod perform;
 pub mod server;
+pub mod standing;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -18,6 +21,7 @@ use crate::wire::binary::Mark;
 use crate::wire::binary::replay::Seen;
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
+use standing::Standings;
 
 /// What all sessions of a link server share.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct Context {
     seen: Mutex<Seen>,
     seats: Arc<Seats>,
     farewells: Farewells,
+    /// What waits for links of other drivers.
+    standings: Arc<Standings>,
 }
 
 /// What may change while sessions go on, beside the rules of the gate.
@@ -60,7 +66,12 @@ pub enum Control {
 impl Context {
     /// A context with nobody logged in.
     #[must_use]
-    pub fn new(gate: Arc<Gate>, control: mpsc::Sender<Control>, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        gate: Arc<Gate>,
+        control: mpsc::Sender<Control>,
+        settings: Settings,
+        standings: Arc<Standings>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             control,
             seats: Seats::new(gate.rules().limits.max_clients),
@@ -68,6 +79,7 @@ impl Context {
             settings: RwLock::new(Arc::new(settings)),
             seen: Mutex::default(),
             farewells: Farewells::default(),
+            standings,
         })
     }
 

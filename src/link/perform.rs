@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
+use super::linked::Linked;
 use super::{Context, Control, Settings};
 use crate::auth::Service;
 use crate::event::EventTime;
@@ -48,6 +49,8 @@ pub(super) struct Performer {
     some: bool,
     /// Events were taken that may not be safe yet.
     unsecured: bool,
+    /// What it is to a link of another driver's.
+    linked: Linked,
 }
 
 impl Performer {
@@ -64,12 +67,20 @@ impl Performer {
             complete: true,
             some: false,
             unsecured: false,
+            linked: Linked::default(),
         }
     }
 
     /// Waits until what was answered with `+OK` is as safe as that says; false where it cannot be.
     pub(super) async fn secured(&mut self) -> bool {
-        !std::mem::take(&mut self.unsecured) || self.context.gate.hub.secured().await
+        if !std::mem::take(&mut self.unsecured) {
+            return true;
+        }
+        let secured = self.context.gate.hub.secured().await;
+        if secured {
+            self.linked.note();
+        }
+        secured
     }
 
     /// Limits and users that hold for this session now.
@@ -104,11 +115,17 @@ impl Performer {
 
     /// Leaves the channel, before the connection ends.
     pub(super) fn log_out(&mut self) {
+        self.linked.leave();
         self.visitor.log_out();
     }
 
     pub(super) fn channel(&self) -> Option<&Arc<Channel>> {
         self.visitor.channel()
+    }
+
+    /// What the client is to a link of another driver's.
+    pub(super) fn linked(&mut self) -> &mut Linked {
+        &mut self.linked
     }
 
     /// Who is logged in, or nothing.
@@ -224,6 +241,35 @@ impl Performer {
             Request::Mistake(text) => channel.mistake(text),
             Request::Interfaces => session.say(self.interfaces(), out),
             Request::CloseInterface(which) => return self.close(channel, which, session, out),
+            Request::Link { name, queue, first } => {
+                let standings = &self.context.standings;
+                let begun = self.linked.begin(standings, channel, &name, queue, first);
+                match begun {
+                    Ok(last) => session.say(Answer::Number(last), out),
+                    Err(status) => session.say(status, out),
+                }
+            }
+            Request::LinkEvent(event) => {
+                let hub = &self.context.gate.hub;
+                let taken = self.linked.take(hub, channel, event);
+                self.unsecured = true;
+                session.say(taken.err().unwrap_or(reply::SUCCESS), out);
+            }
+            Request::LinkReceive { name, queue, last } => {
+                let standings = &self.context.standings;
+                let listens = self.linked.listen(standings, channel, &name, queue, last);
+                match listens {
+                    Ok(queue) => {
+                        session.receive_link();
+                        session.say(Answer::Queue(queue), out);
+                    }
+                    Err(status) => session.say(status, out),
+                }
+            }
+            Request::LinkAcknowledge(number) => {
+                let done = self.linked.acknowledge(number);
+                session.say(done.err().unwrap_or(reply::SUCCESS), out);
+            }
             Request::Test => session.say(self.test(channel), out),
             // Done before a channel is asked for.
             Request::Close
@@ -406,7 +452,7 @@ impl Performer {
 /// What a channel is, as the specification counts.
 fn kind(kind: Kind) -> InterfaceKind {
     match kind {
-        Kind::Client(Service::Link) => InterfaceKind::TcpIp,
+        Kind::Client(Service::Link) | Kind::Standing => InterfaceKind::TcpIp,
         Kind::Client(Service::Websocket) => InterfaceKind::Websocket,
         Kind::Link => InterfaceKind::Driver,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::RemoteError;
@@ -131,6 +131,17 @@ impl Connection {
         self.reply().await
     }
 
+    /// Puts a line down, which is written when something is waited for. Not for the binary mode.
+    pub(super) fn put(&mut self, line: &[u8]) {
+        self.out.extend_from_slice(line);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// How long the far end may take for an answer.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// [`ask`](Self::ask) for commands that must not fail.
     pub(super) async fn demand(
         &mut self,
@@ -183,6 +194,14 @@ impl Connection {
             .unwrap_or(Err(RemoteError::Silent(patience)))
     }
 
+    /// The same until a moment.
+    pub(super) async fn line_until(&mut self, silent: Instant) -> Result<String, RemoteError> {
+        let patience = silent.saturating_duration_since(Instant::now());
+        timeout_at(silent, self.next())
+            .await
+            .unwrap_or(Err(RemoteError::Silent(patience)))
+    }
+
     /// A line that is here already.
     pub(super) fn ready(&mut self) -> Result<Option<String>, RemoteError> {
         match self.input.next_line(LINE) {
@@ -194,13 +213,14 @@ impl Connection {
 
     async fn next(&mut self) -> Result<String, RemoteError> {
         loop {
+            // What was put down leaves, though there is enough to read.
+            self.flush().await?;
             if let Some(line) = self.ready()? {
                 return Ok(line);
             }
             if self.input.ahead() > LINE {
                 return Err(RemoteError::TooLong(LINE, "bytes"));
             }
-            self.flush().await?;
             self.raw.reserve(CHUNK);
             match self.stream.read_buf(&mut self.raw).await {
                 Ok(0) => return Err(RemoteError::Closed),

@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use super::RemoteError;
 use super::connection::Connection;
-use super::link::{InHand, Link};
+use super::link::Link;
 use crate::event::text::{self, TextForm};
 use crate::event::{Event, Guid};
 
-/// Events that are taken from the queue at a time.
-const BATCH: usize = 64;
 /// How often a far end that nothing is sent to is asked whether it is there.
-const ALIVE: Duration = Duration::from_secs(5);
+pub(super) const ALIVE: Duration = Duration::from_secs(5);
 /// The pauses while the far end has no room.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Interfaces of the far end that are looked at.
 const INTERFACES: usize = 1024;
 /// What a server says that has no room for an event.
@@ -54,7 +52,7 @@ pub(super) async fn carry(
     loop {
         while send_next(link, connection, form).await? {}
         tokio::select! {
-            () = link.channel().queue().arrived() => {}
+            () = link.backlog().arrived_after(0) => {}
             // Nothing was asked: whatever it is, it is nothing for us. But the end is noticed.
             line = connection.line(ALIVE) => match line {
                 Ok(_) => {}
@@ -71,40 +69,31 @@ pub(super) async fn send_next(
     connection: &mut Connection,
     form: TextForm,
 ) -> Result<bool, RemoteError> {
-    if link.hand().is_empty() {
-        let mut taken = Vec::new();
-        link.channel().queue().take(BATCH, &mut taken);
-        let entry = |event| InHand {
-            event,
-            again: false,
-        };
-        link.hand().extend(taken.into_iter().map(entry));
-    }
-    let next = link.hand().front().cloned();
-    let Some(entry) = next else {
+    let Some(next) = link.backlog().after(0, 1).pop() else {
         return Ok(false);
     };
-    let line = line_of(entry.event.event(), form);
-    link.sending(&entry);
-    // Whether the far end has it is not known from here on, until it says so.
-    if let Some(first) = link.hand().front_mut() {
-        first.again = true;
-    }
+    let line = line_of(next.event.event(), form);
+    link.sending(&next);
     let mut pause = FIRST_PAUSE;
     loop {
         let reply = connection.ask(&["SEND", &line]).await?;
         if reply.ok {
-            link.sent(&entry.event);
-        } else if reply.status.starts_with(FULL) {
+            link.sent(&next.event);
+        } else if is_full(&reply.status) {
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
             continue;
         } else {
             link.refused(&reply.status);
         }
-        link.hand().pop_front();
+        link.backlog().acknowledge(next.number);
         return Ok(true);
     }
+}
+
+/// True for what a server says that has no room for an event.
+pub(super) fn is_full(status: &str) -> bool {
+    status.starts_with(FULL)
 }
 
 /// An event for the far end, which is to give it the id of our channel there.

@@ -1,7 +1,7 @@
 //! A link as the driver sees it.
 
-use std::collections::VecDeque;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,11 +12,14 @@ use super::LinkError;
 use super::connection::Terms;
 use super::intake::{Intake, Verdict};
 use super::worker::Worker;
-use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights, User};
+use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights, User, random};
+use crate::backlog::{Backlog, Numbered};
 use crate::config::model::LinkConfig;
 use crate::event::text::TextForm;
-use crate::event::{Event, FilterPair};
-use crate::hub::{Attached, Channel, Client, Hub, Kind, LinkStatus, SharedEvent, SubmitError};
+use crate::event::{Event, FilterPair, Tag};
+use crate::hub::{
+    Arrival, Attached, Channel, Client, Hub, Kind, LinkStatus, SharedEvent, SubmitError,
+};
 use crate::net::stream::Route;
 use crate::net::tls::client;
 use crate::os::now;
@@ -28,19 +31,13 @@ pub struct Link {
     hub: Arc<Hub>,
     channel: Arc<Channel>,
     /// Events that were taken from the channel's queue and that the far end may not have.
-    pub(super) hand: Mutex<VecDeque<InHand>>,
+    backlog: Backlog,
+    /// Up to this one they may have been sent.
+    doubtful: AtomicU64,
     intake: Mutex<Intake>,
     state: Mutex<State>,
     counters: Counters,
     born: Instant,
-}
-
-/// An event on its way.
-#[derive(Clone, Debug)]
-pub(super) struct InHand {
-    pub(super) event: Arc<SharedEvent>,
-    /// It was sent before, and no answer came.
-    pub(super) again: bool,
 }
 
 /// A connection of a link.
@@ -79,8 +76,26 @@ struct Counters {
 pub struct Unsent {
     /// What the link is called.
     pub name: String,
-    /// In order.
+    /// In order; none where they are on the disk.
     pub events: Vec<Arc<SharedEvent>>,
+    /// How many wait on the disk.
+    pub on_disk: usize,
+}
+
+/// Where links keep what waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What is written is on the disk, not only with the system.
+    pub sync: bool,
+}
+
+impl Disk {
+    /// A folder for each link: names have nothing in them that a folder cannot have.
+    fn folder_of(&self, config: &LinkConfig) -> PathBuf {
+        self.folder.join(config.name.replace(':', "_"))
+    }
 }
 
 impl Link {
@@ -92,9 +107,26 @@ impl Link {
         config: &LinkConfig,
         hub: &Arc<Hub>,
         form: TextForm,
+        disk: Option<&Disk>,
         stop: CancellationToken,
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), LinkError> {
         let terms = Self::terms(config)?;
+        let queue = u64::from_ne_bytes(random()?);
+        let most = config.max_out_queue;
+        let backlog = match disk {
+            Some(disk) => {
+                let folder = disk.folder_of(config);
+                Backlog::on_disk(&folder, disk.sync, &config.name, queue, most)?
+            }
+            None => Backlog::in_memory(queue, most),
+        };
+        if !backlog.is_empty() {
+            tracing::info!(
+                link = config.name,
+                events = backlog.len(),
+                "events of the last time wait for the far end"
+            );
+        }
         let client = Client {
             user: Arc::new(user_of(config)),
             kind: Kind::Link,
@@ -108,7 +140,8 @@ impl Link {
             config: config.clone(),
             hub: Arc::clone(hub),
             channel,
-            hand: Mutex::default(),
+            backlog,
+            doubtful: AtomicU64::new(0),
             intake: Mutex::new(Intake::new(hub.guid(), config.filter_in)),
             state: Mutex::default(),
             counters: Counters::default(),
@@ -157,7 +190,25 @@ impl Link {
     /// Events that wait for the far end.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.hand().len() + self.channel.queue().len()
+        self.backlog.len() + self.channel.queue().len()
+    }
+
+    /// What waits, numbered.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// The router.
+    pub(super) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Numbers what is in the channel's queue, as far as there is room.
+    pub(super) fn take_over(&self) {
+        const BATCH: usize = 256;
+        let mut events = Vec::new();
+        self.channel.queue().take(BATCH, &mut events);
+        events.into_iter().for_each(|event| self.backlog.put(event));
     }
 
     /// Returns when the far end has everything, at the latest at the deadline.
@@ -173,21 +224,30 @@ impl Link {
     pub fn take_waiting(&self) -> Unsent {
         self.hub.detach(self.channel.id());
         self.hub.remove_link(&self.config.name);
-        let mut events: Vec<_> = self.hand().drain(..).map(|entry| entry.event).collect();
-        self.channel.queue().take(usize::MAX, &mut events);
+        while !self.channel.queue().is_empty() {
+            self.take_over();
+        }
+        let mut events = self.backlog.take_all();
+        let mut on_disk = 0;
+        if self.backlog.is_on_disk() {
+            self.backlog.close();
+            on_disk = events.len();
+            events.clear();
+        }
         Unsent {
             name: self.config.name.clone(),
             events,
+            on_disk,
         }
     }
 
     /// Takes what a link before this one could not hand over.
     pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
-        let entry = |event: &Arc<SharedEvent>| InHand {
-            event: Arc::clone(event),
-            again: false,
-        };
-        self.hand().extend(events.iter().map(entry));
+        for event in events {
+            // Its channel is gone, and another may have the id by now.
+            let event = SharedEvent::tagged(event.event().clone(), None, event.tag());
+            self.backlog.put(event);
+        }
     }
 
     /// A line that is an event of the far end's: false where there is no room for it now.
@@ -209,14 +269,7 @@ impl Link {
 
     /// Hands an event of the far end's on, as the first time or once more.
     pub(super) fn submit(&self, event: &Event) -> bool {
-        let event = Event {
-            obid: u32::from(self.channel.id()),
-            ..event.clone()
-        };
-        if !event.guid.is_zero() {
-            self.hub.learn(&event.guid, &self.channel);
-        }
-        match self.hub.submit(&self.channel, event) {
+        match self.hub.submit(&self.channel, self.own(event)) {
             Ok(()) => {
                 self.counters.received.fetch_add(1, Ordering::Relaxed);
                 true
@@ -229,18 +282,66 @@ impl Link {
         }
     }
 
+    /// An event of a far end of this kind: false where there is no room for it now.
+    pub(super) fn take_numbered(&self, tag: Tag, event: &Event) -> bool {
+        if self.intake().comes_from_here(&event.guid) {
+            self.counters.ours.fetch_add(1, Ordering::Relaxed);
+            self.hub.suppressed();
+            return true;
+        }
+        if !self.config.filter_in.passes(event) {
+            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        let event = self.own(event);
+        match self.hub.arrive(&self.channel, event, tag) {
+            Ok(Arrival::Taken) => {
+                self.counters.received.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Ok(Arrival::Known) => {
+                self.counters.ours.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+            Err(SubmitError::Full) => false,
+            Err(SubmitError::Unbearable) => {
+                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+        }
+    }
+
+    /// As it comes in by this link; where it comes from is beyond it.
+    fn own(&self, event: &Event) -> Event {
+        if !event.guid.is_zero() {
+            self.hub.learn(&event.guid, &self.channel);
+        }
+        Event {
+            obid: u32::from(self.channel.id()),
+            ..event.clone()
+        }
+    }
+
     pub(super) fn malformed(&self, why: &dyn std::fmt::Display) {
         self.counters.malformed.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(link = self.config.name, "not an event, dropped: {why}");
     }
 
     /// An event is about to leave.
-    pub(super) fn sending(&self, entry: &InHand) {
-        if entry.again {
+    pub(super) fn sending(&self, one: &Numbered) {
+        let again = self.doubtful.fetch_max(one.number, Ordering::Relaxed) >= one.number;
+        if again {
             self.counters.resent.fetch_add(1, Ordering::Relaxed);
         }
         let now = self.age();
-        self.intake().sending(&entry.event, entry.again, now);
+        self.intake().sending(&one.event, again, now);
+    }
+
+    /// An event is about to leave for a far end that takes each once.
+    pub(super) fn sending_numbered(&self, number: u64) {
+        if self.doubtful.fetch_max(number, Ordering::Relaxed) >= number {
+            self.counters.resent.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The far end has an event.
@@ -303,10 +404,6 @@ impl Link {
         if !guid.is_zero() && !self.intake().comes_from_here(guid) {
             self.hub.learn(guid, &self.channel);
         }
-    }
-
-    pub(super) fn hand(&self) -> MutexGuard<'_, VecDeque<InHand>> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn intake(&self) -> MutexGuard<'_, Intake> {

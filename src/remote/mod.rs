@@ -12,11 +12,13 @@
 //! | `worker` | the task of a link, by its mode |
 //! | `courier` | events to the far end, one by one |
 //! | `receiver` | events from the far end, as they come or asked for |
+//! | `numbered` | both, to and from a driver of this kind: numbered, so that none is lost or comes twice |
 
 mod connection;
 mod courier;
 mod intake;
 mod link;
+mod numbered;
 mod receiver;
 mod worker;
 
@@ -25,8 +27,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use link::{Link, Unsent};
+pub use link::{Disk, Link, Unsent};
 
+use crate::auth::RandomError;
+use crate::backlog::spool::SpoolError;
 use crate::hub::AttachError;
 use crate::net::stream::StreamError;
 use crate::net::tls::TlsError;
@@ -41,6 +45,12 @@ pub enum LinkError {
     /// There is no channel for it.
     #[error("there is no room for the link {0}")]
     Attach(String, #[source] AttachError),
+    /// Its folder cannot be used.
+    #[error("outbox.path")]
+    Spool(#[from] SpoolError),
+    /// No number for its queue.
+    #[error(transparent)]
+    Random(#[from] RandomError),
 }
 
 /// Why there is no connection to the far end, or none any more.

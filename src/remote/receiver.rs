@@ -9,12 +9,13 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::RemoteError;
 use super::connection::Connection;
 use super::link::Link;
+use super::numbered;
 use crate::event::text::{Defaults, parse};
 use crate::event::{Event, FilterPair, Guid};
 use crate::os::now;
 
 /// A far end in the receive loop says something every two seconds.
-const SILENCE: Duration = Duration::from_secs(10);
+pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// When to try again what found no room.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How often a far end without a receive loop is asked.
@@ -34,6 +35,11 @@ pub(super) async fn receive(
     inbox: &mut Inbox,
 ) -> Result<Infallible, RemoteError> {
     set_filter(link, connection).await?;
+    if link.config().cipher.is_none()
+        && let Some(queue) = numbered::listen(link, connection).await?
+    {
+        return numbered::receive(link, connection, queue).await;
+    }
     let reply = connection.ask(&["RCVLOOP"]).await?;
     if !reply.ok {
         tracing::info!(

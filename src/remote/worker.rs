@@ -9,7 +9,7 @@ use super::RemoteError;
 use super::connection::{Connection, Terms};
 use super::link::{Link, Side};
 use super::receiver::Inbox;
-use super::{courier, receiver};
+use super::{courier, numbered, receiver};
 use crate::config::model::LinkMode;
 use crate::event::text::TextForm;
 use crate::net::backoff::Backoff;
@@ -51,6 +51,17 @@ impl Worker {
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
+            () = self.number() => {}
+        }
+    }
+
+    /// Numbers what comes, and puts it on the disk, whether or not there is a connection.
+    async fn number(&self) {
+        loop {
+            self.link.channel().queue().arrived().await;
+            // What has no room stays in the channel's queue, which counts what it drops.
+            self.link.backlog().room().await;
+            self.link.take_over();
         }
     }
 
@@ -63,7 +74,15 @@ impl Worker {
                     backoff.reset();
                     let session = async {
                         courier::introduce(&self.link, &mut connection).await?;
-                        courier::carry(&self.link, &mut connection, self.form).await
+                        // The binary mode has no such commands.
+                        let last = match &self.terms.cipher {
+                            None => numbered::begin(&self.link, &mut connection).await?,
+                            Some(_) => None,
+                        };
+                        match last {
+                            Some(last) => numbered::carry(&self.link, &mut connection, last).await,
+                            None => courier::carry(&self.link, &mut connection, self.form).await,
+                        }
                     };
                     match session.await {
                         Ok(never) => match never {},
@@ -116,9 +135,7 @@ impl Worker {
         // Nothing is fetched, and nothing comes.
         let mut inbox = Inbox::new();
         loop {
-            if self.link.hand().is_empty() {
-                self.link.channel().queue().arrived().await;
-            }
+            self.link.backlog().arrived_after(0).await;
             match self.visit(&mut inbox).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => self.wait(Side::Out, &error, &mut backoff).await,

@@ -3,8 +3,7 @@
 use crate::event::frame;
 use crate::event::json::Generation;
 use crate::event::text::Defaults;
-use crate::event::{Event, EventTime, Guid};
-use crate::hub::Tag;
+use crate::event::{Event, EventTime, Guid, Tag};
 
 const WITHOUT_TAG: u8 = 1;
 const WITH_TAG: u8 = 2;

@@ -24,6 +24,10 @@ pub enum Answer {
     Channel(u16),
     /// The GUID of a channel.
     Guid(Guid),
+    /// The number of an event.
+    Number(u64),
+    /// The queue of a link.
+    Queue(u64),
     /// The version of the driver.
     Version,
     /// A session id.
@@ -96,6 +100,8 @@ impl Answer {
             Self::Info { status, error } => say(&error.line(*status)),
             Self::Channel(id) => say(&format!("{id}\r\n")),
             Self::Guid(guid) => say(&format!("{guid}\r\n")),
+            Self::Number(number) => say(&format!("{number}\r\n")),
+            Self::Queue(queue) => say(&format!("{queue:016x}\r\n")),
             Self::Version => say(&format!("{}\r\n", reply::version())),
             Self::Sid(sid) => {
                 let digits = hex(sid);
@@ -139,6 +145,8 @@ impl Answer {
             }
             Self::Channel(id) => out.extend(word((*id).into())),
             Self::Guid(guid) => out.extend(guid.bytes()),
+            Self::Number(number) => out.extend(number.to_be_bytes()),
+            Self::Queue(queue) => out.extend(queue.to_be_bytes()),
             Self::Version => {
                 let version = reply::version();
                 let mut numbers = version.split(',').map(|n| n.parse::<u16>().unwrap_or(0));

@@ -34,6 +34,10 @@ pub enum Command {
     Shutdown,
     Restart,
     Binary,
+    Link,
+    LinkSend,
+    LinkReceive,
+    LinkAcknowledge,
 }
 
 /// One row of the table of commands.
@@ -294,6 +298,44 @@ pub const COMMANDS: &[Entry] = &[
         None,
         "",
         "Goes on in the binary mode, where this server offers it: frames with AES.",
+    ),
+    entry(
+        Command::Link,
+        None,
+        &["XLINK"],
+        4,
+        Some(Rights::SEND_EVENT),
+        "1 name queue number",
+        "Begins to send the events of a link between two drivers of this kind; tells the number \
+         of the last one that has come.",
+    ),
+    entry(
+        Command::LinkSend,
+        None,
+        &["XSEND"],
+        4,
+        Some(Rights::SEND_EVENT),
+        "number tag event",
+        "Sends an event of a link, which is taken once however often it is sent.",
+    ),
+    entry(
+        Command::LinkReceive,
+        None,
+        &["XRCV"],
+        2,
+        Some(Rights::RCV_EVENT),
+        "1 name queue number",
+        "Prints the events that wait for a link, and those that come, with number and tag, until \
+         the session ends.",
+    ),
+    entry(
+        Command::LinkAcknowledge,
+        None,
+        &["XACK"],
+        2,
+        Some(Rights::RCV_EVENT),
+        "number",
+        "Tells up to which number the events of a link have come.",
     ),
 ];
 

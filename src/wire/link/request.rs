@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::numbered::Numbered;
 use crate::event::{Event, FilterPair, Guid};
 
 /// What a session asks the rest of the driver to do. Where a reply is due it is for whoever does
@@ -45,6 +46,30 @@ pub enum Request {
     Shutdown,
     /// Start afresh, and answer.
     Restart,
+    /// The client is the link of this name: say how far its queue was heard. What it sends first
+    /// has the number `first` at least.
+    Link {
+        /// The link's name.
+        name: String,
+        /// Its queue.
+        queue: u64,
+        /// A number in it.
+        first: u64,
+    },
+    /// Take an event of the link, once, and answer.
+    LinkEvent(Numbered),
+    /// The client is the link of this name, and wants what waits for it: of this queue it has all
+    /// up to this number. Answer with the queue that there is.
+    LinkReceive {
+        /// The link's name.
+        name: String,
+        /// A queue of this side's.
+        queue: u64,
+        /// A number in it.
+        last: u64,
+    },
+    /// The link has all up to this number; answer.
+    LinkAcknowledge(u64),
     /// A mistake of the client (answered): the text is for INFO.
     Mistake(String),
     /// Write what is to be written, and close (answered).

@@ -2,6 +2,7 @@
 //! only the rest of the driver can do.
 
 mod binary;
+mod linked;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 use self::binary::Asked;
 pub use self::binary::is_login;
+pub use self::linked::{LINK_NAME_MAX, LINK_VERSION};
 use super::answer::Answer;
 use super::command::{self, COMMANDS, Command, Entry};
 use super::history::History;
@@ -253,6 +255,9 @@ impl Session {
             Command::SetFilter => self.set_filter(arguments, out, |pair| &mut pair.filter),
             Command::SetMask => self.set_filter(arguments, out, |pair| &mut pair.mask),
             Command::Interface => self.interface(arguments, out),
+            Command::Link | Command::LinkSend | Command::LinkReceive | Command::LinkAcknowledge => {
+                self.linked(entry.command, arguments, now, out)
+            }
             command => self.simple(command, out),
         }
     }

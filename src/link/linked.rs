@@ -1,0 +1,243 @@
+//! A session that is one end of a link between two drivers of this kind: it sends events that have
+//! numbers, or is sent those that wait.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::standing::{Standing, Standings};
+use crate::backlog::Numbered;
+use crate::error::with_causes;
+use crate::event::Tag;
+use crate::hub::{Channel, Hub, SubmitError};
+use crate::wire::link::numbered;
+use crate::wire::link::reply::{self, Status};
+
+/// Events that may be on their way to a link, not acknowledged yet.
+const WINDOW: usize = 1024;
+/// Events that are written at a time.
+const BATCH: usize = 256;
+
+/// What a session is to its link.
+#[derive(Debug, Default)]
+pub(super) struct Linked {
+    sends: Option<Sends>,
+    receives: Option<Receives>,
+}
+
+/// It sends.
+#[derive(Debug)]
+struct Sends {
+    standing: Arc<Standing>,
+    /// The queue that its numbers are of.
+    queue: u64,
+    /// An event was not taken: those behind it are not either, until it says where it begins.
+    stalled: bool,
+    /// Something was heard that is not noted.
+    heard: bool,
+}
+
+/// It is sent what waits.
+#[derive(Debug)]
+struct Receives {
+    standing: Arc<Standing>,
+    /// The number of the last event that was written.
+    cursor: u64,
+    token: CancellationToken,
+}
+
+impl Linked {
+    /// XLINK: gives the number of the last event that was heard.
+    pub(super) fn begin(
+        &mut self,
+        standings: &Arc<Standings>,
+        channel: &Channel,
+        name: &str,
+        queue: u64,
+        first: u64,
+    ) -> Result<u64, Status> {
+        let standing = open(standings, channel, name)?;
+        // What it has let go of will not come any more.
+        let last = standing.backlog().heard(queue).max(first.saturating_sub(1));
+        standing.backlog().hear(queue, last);
+        standing.join(channel);
+        self.sends = Some(Sends {
+            standing,
+            queue,
+            stalled: false,
+            heard: false,
+        });
+        Ok(last)
+    }
+
+    /// XSEND: an event is taken once, and none out of turn.
+    pub(super) fn take(
+        &mut self,
+        hub: &Hub,
+        channel: &Channel,
+        event: numbered::Numbered,
+    ) -> Result<(), Status> {
+        let sends = self.sends.as_mut().ok_or(reply::PARAMETER)?;
+        if sends.stalled {
+            return Err(reply::BUFFER_FULL);
+        }
+        let backlog = sends.standing.backlog();
+        let numbered::Numbered { number, tag, event } = event;
+        if number <= backlog.heard(sends.queue) {
+            return Ok(());
+        }
+        let taken = match hub.arrive(channel, event, tag) {
+            Ok(_) => Ok(()),
+            Err(SubmitError::Full) => {
+                sends.stalled = true;
+                return Err(reply::BUFFER_FULL);
+            }
+            Err(SubmitError::Unbearable) => Err(reply::PARAMETER),
+        };
+        backlog.hear(sends.queue, number);
+        sends.heard = true;
+        taken
+    }
+
+    /// What was taken is safe.
+    pub(super) fn note(&mut self) {
+        if let Some(sends) = &mut self.sends
+            && std::mem::take(&mut sends.heard)
+        {
+            sends.standing.backlog().note_heard();
+        }
+    }
+
+    /// XRCV: gives the queue that there is.
+    pub(super) fn listen(
+        &mut self,
+        standings: &Arc<Standings>,
+        channel: &Channel,
+        name: &str,
+        queue: u64,
+        last: u64,
+    ) -> Result<u64, Status> {
+        self.leave();
+        let standing = open(standings, channel, name)?;
+        let token = standing.arrive();
+        standing.join(channel);
+        standing.channel().set_filter(channel.filter());
+        channel.stop_listening();
+        let known = standing.backlog().queue();
+        let mut cursor = 0;
+        if queue == known {
+            standing.backlog().acknowledge(last);
+            cursor = last;
+        }
+        self.receives = Some(Receives {
+            standing,
+            cursor,
+            token,
+        });
+        Ok(known)
+    }
+
+    /// XACK.
+    pub(super) fn acknowledge(&self, number: u64) -> Result<(), Status> {
+        let receives = self.receives.as_ref().ok_or(reply::PARAMETER)?;
+        let backlog = receives.standing.backlog();
+        backlog.acknowledge(number.min(receives.cursor));
+        Ok(())
+    }
+
+    /// True where the session is sent what waits for a link.
+    pub(super) fn receives(&self) -> bool {
+        self.receives.is_some()
+    }
+
+    /// Appends lines of the events that come next; gives these events.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>) -> Vec<Numbered> {
+        let Some(receives) = &mut self.receives else {
+            return Vec::new();
+        };
+        let Receives {
+            standing, cursor, ..
+        } = receives;
+        let backlog = standing.backlog();
+        let under_way = backlog.up_to(*cursor);
+        let mut events = backlog.after(*cursor, BATCH.min(WINDOW.saturating_sub(under_way)));
+        if let Some(last) = events.last() {
+            *cursor = last.number;
+        }
+        // Rights and filter may be others than when they came.
+        events.retain(|one| standing.channel().wants(one.event.event()));
+        for Numbered { number, event } in &events {
+            let tag = event.tag().unwrap_or(UNKNOWN);
+            numbered::write(*number, tag, event.event(), out);
+            out.extend_from_slice(b"\r\n");
+        }
+        if events.is_empty() && under_way == 0 {
+            // Nobody will acknowledge them.
+            backlog.acknowledge(*cursor);
+        }
+        events
+    }
+
+    /// Returns when there is something to write; never where nothing is waited for.
+    pub(super) fn arrived(&self) -> impl Future<Output = ()> + Send + use<> {
+        let receives = self.receives.as_ref();
+        let waits = receives.map(|one| (Arc::clone(&one.standing), one.cursor));
+        async move {
+            let Some((standing, cursor)) = waits else {
+                return std::future::pending().await;
+            };
+            let backlog = standing.backlog();
+            // An acknowledgement is a line, which is looked at anyway.
+            if backlog.up_to(cursor) >= WINDOW {
+                return std::future::pending().await;
+            }
+            backlog.arrived_after(cursor).await;
+        }
+    }
+
+    /// Returns when another session has come for the link; never where there is none.
+    pub(super) fn superseded(&self) -> impl Future<Output = ()> + Send + use<> {
+        let token = self.receives.as_ref().map(|one| one.token.clone());
+        async move {
+            match token {
+                Some(token) => token.cancelled().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// The session ends.
+    pub(super) fn leave(&mut self) {
+        if let Some(receives) = self.receives.take() {
+            receives.standing.leave(&receives.token);
+        }
+    }
+}
+
+impl Drop for Linked {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Of an event that came without one; nobody gives it out.
+const UNKNOWN: Tag = Tag {
+    origin: 0,
+    number: 0,
+};
+
+fn open(
+    standings: &Arc<Standings>,
+    channel: &Channel,
+    name: &str,
+) -> Result<Arc<Standing>, Status> {
+    standings.open(&channel.user(), name).map_err(|error| {
+        tracing::error!(
+            user = %channel.user().name,
+            link = name,
+            "what waits for the link cannot be kept: {}",
+            with_causes(&error)
+        );
+        reply::INTERNAL
+    })
+}

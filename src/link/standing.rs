@@ -1,0 +1,337 @@
+//! What waits for links of other drivers of this kind, whether or not they are here.
+//!
+//! A link is known by its user and its name. It has a channel of its own at the hub, which outlives
+//! its sessions, and a [`Backlog`] that numbers what it is sent and remembers what it has sent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{RandomError, User, UserTable, random};
+use crate::backlog::Backlog;
+use crate::backlog::spool::SpoolError;
+use crate::error::with_causes;
+use crate::hub::{AttachError, Channel, Client, Hub, Kind};
+use crate::os::now;
+
+/// Links that are remembered; of one more, the one that has been away longest is forgotten.
+const MOST: usize = 64;
+/// Events that are moved at a time.
+const BATCH: usize = 256;
+
+/// All of them.
+#[derive(Debug)]
+pub struct Standings {
+    hub: Arc<Hub>,
+    place: Place,
+    entries: Mutex<Vec<Arc<Standing>>>,
+    stop: CancellationToken,
+}
+
+/// Where what waits is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The folder; in memory alone without one.
+    pub folder: Option<PathBuf>,
+    /// What is written is on the disk, not only with the system.
+    pub sync: bool,
+    /// Events for one link.
+    pub most: usize,
+}
+
+/// What waits for one link.
+#[derive(Debug)]
+pub struct Standing {
+    user: String,
+    name: String,
+    channel: Arc<Channel>,
+    backlog: Backlog,
+    /// Of the session that it is served by; a new one ends the one before.
+    session: Mutex<CancellationToken>,
+    /// Since when it is away.
+    away: Mutex<Option<Instant>>,
+}
+
+/// Why a link cannot be remembered.
+#[derive(Debug, Error)]
+pub enum StandingError {
+    /// There is no channel for it.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// No number for its queue.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// All that are remembered are here.
+    #[error("there are {MOST} links already")]
+    Full,
+}
+
+impl Standings {
+    /// None yet. What works for them ends with `stop`.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>, place: Place, stop: CancellationToken) -> Arc<Self> {
+        Arc::new(Self {
+            hub,
+            place,
+            entries: Mutex::default(),
+            stop,
+        })
+    }
+
+    /// Those that are on the disk, whose users there are still.
+    pub fn restore(self: &Arc<Self>, users: &UserTable) {
+        let Some(folder) = &self.place.folder else {
+            return;
+        };
+        let folders = fs::read_dir(folder).into_iter().flatten().flatten();
+        for path in folders
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+        {
+            let who = match Backlog::whose(&path) {
+                Ok(who) => who.unwrap_or_default(),
+                Err(error) => {
+                    tracing::error!(
+                        "what waits for a link cannot be read: {}",
+                        with_causes(&error)
+                    );
+                    continue;
+                }
+            };
+            let Some((user, name)) = who.split_once('\0') else {
+                continue;
+            };
+            let Some(user) = users.get(user) else {
+                tracing::warn!(
+                    user,
+                    link = name,
+                    "events wait for a link of a user that is gone"
+                );
+                continue;
+            };
+            match self.open(user, name) {
+                Ok(standing) => tracing::info!(
+                    user = %user.name,
+                    link = name,
+                    events = standing.backlog.len(),
+                    "what waits for a link is there again"
+                ),
+                Err(error) => tracing::error!(
+                    link = name,
+                    "what waits for a link cannot be had: {}",
+                    with_causes(&error)
+                ),
+            }
+        }
+    }
+
+    /// What waits for the link of this name, of this user.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn open(
+        self: &Arc<Self>,
+        user: &Arc<User>,
+        name: &str,
+    ) -> Result<Arc<Standing>, StandingError> {
+        let mut entries = self.entries();
+        let same = |one: &&Arc<Standing>| one.user == user.name && one.name == name;
+        if let Some(known) = entries.iter().find(same) {
+            return Ok(Arc::clone(known));
+        }
+        if entries.len() >= MOST {
+            let away = |one: &Arc<Standing>| one.away().map(|since| since.elapsed());
+            let longest = (0..entries.len())
+                .filter(|&at| away(&entries[at]).is_some())
+                .max_by_key(|&at| away(&entries[at]))
+                .ok_or(StandingError::Full)?;
+            let gone = entries.remove(longest);
+            self.forget(&gone, "there are too many");
+        }
+        let queue = u64::from_ne_bytes(random()?);
+        let most = self.place.most;
+        let backlog = match self.folder_of(&user.name, name) {
+            Some(folder) => {
+                let who = format!("{}\0{name}", user.name);
+                Backlog::on_disk(&folder, self.place.sync, &who, queue, most)?
+            }
+            None => Backlog::in_memory(queue, most),
+        };
+        let client = Client {
+            user: Arc::clone(user),
+            kind: Kind::Standing,
+            peer: format!("link {name} of {}", user.name),
+            now: now(),
+        };
+        let channel = self.hub.attach_with(client, most)?;
+        channel.join(u64::from(channel.id()));
+        let standing = Arc::new(Standing {
+            user: user.name.clone(),
+            name: name.to_owned(),
+            channel,
+            backlog,
+            session: Mutex::default(),
+            away: Mutex::new(Some(Instant::now())),
+        });
+        entries.push(Arc::clone(&standing));
+        tokio::spawn(Arc::clone(self).keep(Arc::clone(&standing)));
+        Ok(standing)
+    }
+
+    /// Moves what comes for a link to where it is numbered, until its user is gone.
+    async fn keep(self: Arc<Self>, standing: Arc<Standing>) {
+        let work = async {
+            loop {
+                standing.channel.queue().arrived().await;
+                // What has no room stays in the channel's queue, which counts what it drops.
+                standing.backlog.room().await;
+                standing.take_over();
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = standing.channel.ended().cancelled() => {
+                self.entries().retain(|one| !Arc::ptr_eq(one, &standing));
+                self.forget(&standing, "its user is gone");
+            }
+            () = work => {}
+        }
+    }
+
+    fn forget(&self, gone: &Standing, why: &str) {
+        tracing::warn!(
+            user = gone.user,
+            link = gone.name,
+            events = gone.backlog.len(),
+            "what waits for a link is dropped: {why}"
+        );
+        self.hub.detach(gone.channel.id());
+        gone.session().cancel();
+        gone.channel.ended().cancel();
+        gone.backlog.close();
+        if let Some(folder) = self.folder_of(&gone.user, &gone.name)
+            && let Err(error) = fs::remove_dir_all(&folder)
+        {
+            tracing::warn!("{} cannot be removed: {error}", folder.display());
+        }
+    }
+
+    /// Writes what waits. Nothing comes any more.
+    pub fn close(&self) {
+        for standing in self.entries().drain(..) {
+            self.hub.detach(standing.channel.id());
+            standing.take_over_all();
+            let (left, on_disk) = (standing.backlog.len(), standing.backlog.is_on_disk());
+            if left > 0 {
+                tracing::info!(
+                    user = standing.user,
+                    link = standing.name,
+                    events = left,
+                    "events {} for a link",
+                    if on_disk {
+                        "wait on disk"
+                    } else {
+                        "are lost that waited"
+                    }
+                );
+            }
+            standing.backlog.close();
+        }
+    }
+
+    fn folder_of(&self, user: &str, name: &str) -> Option<PathBuf> {
+        self.place
+            .folder
+            .as_deref()
+            .map(|folder| folder_of(folder, user, name))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Vec<Arc<Standing>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A folder for each link. Names that look alike there differ by their hash.
+fn folder_of(folder: &Path, user: &str, name: &str) -> PathBuf {
+    let plain = |text: &str| {
+        let keep = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        text.replace(|c| !keep(c), "_")
+            .chars()
+            .take(40)
+            .collect::<String>()
+    };
+    let digest = Sha256::digest(format!("{user}\0{name}"));
+    let hash: String = digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    folder.join(format!("{}-{}-{hash}", plain(user), plain(name)))
+}
+
+impl Standing {
+    /// What waits, and how far the link was heard.
+    #[must_use]
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// Its channel.
+    #[must_use]
+    pub fn channel(&self) -> &Arc<Channel> {
+        &self.channel
+    }
+
+    /// Another session belongs to the link.
+    pub fn join(&self, channel: &Channel) {
+        channel.join(u64::from(self.channel.id()));
+    }
+
+    /// The link is here: the session that it was served by before ends. Gives what ends this one.
+    #[must_use]
+    pub fn arrive(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        let before = std::mem::replace(&mut *self.session(), token.clone());
+        before.cancel();
+        *self.away() = None;
+        token
+    }
+
+    /// The session that has this token has ended.
+    pub fn leave(&self, token: &CancellationToken) {
+        token.cancel();
+        let mut away = self.away();
+        // Unless another one has come.
+        if self.session().is_cancelled() {
+            *away = Some(Instant::now());
+        }
+    }
+
+    /// Numbers what is in the channel's queue, as far as there is room.
+    fn take_over(&self) {
+        let mut events = Vec::new();
+        self.channel.queue().take(BATCH, &mut events);
+        events.into_iter().for_each(|event| self.backlog.put(event));
+    }
+
+    fn take_over_all(&self) {
+        while !self.channel.queue().is_empty() {
+            self.take_over();
+        }
+    }
+
+    fn session(&self) -> MutexGuard<'_, CancellationToken> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn away(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,229 @@
+//! A link to a driver of this kind: events have numbers, each end says how far it has heard the
+//! other, and what was not acknowledged is sent again and not taken twice.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::RemoteError;
+use super::connection::Connection;
+use super::courier::{ALIVE, FIRST_PAUSE, LONGEST_PAUSE, is_full};
+use super::link::Link;
+use super::receiver::SILENCE;
+use crate::event::Guid;
+use crate::event::text::Defaults;
+use crate::os::now;
+use crate::wire::link::LINK_VERSION;
+use crate::wire::link::numbered::{self, Numbered};
+
+/// Events that may be on their way, not answered yet.
+const WINDOW: usize = 512;
+/// Events that are put down before they are written.
+const BATCH: usize = 128;
+/// Events after which the far end is told how far it was heard.
+const ACKNOWLEDGE: u64 = 64;
+/// And after so long at the latest.
+const SOON: Duration = Duration::from_millis(50);
+/// When to try again what found no room.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Asks the far end how far it has heard this link; `None` where it is of another kind.
+pub(super) async fn begin(
+    link: &Link,
+    connection: &mut Connection,
+) -> Result<Option<u64>, RemoteError> {
+    let backlog = link.backlog();
+    let (queue, first) = (backlog.queue(), backlog.first().unwrap_or(1));
+    let (queue, first) = (format!("{queue:016x}"), first.to_string());
+    let words = ["XLINK", LINK_VERSION, &link.config().name, &queue, &first];
+    let reply = connection.ask(&words).await?;
+    let last = reply.lines.last().filter(|_| reply.ok);
+    Ok(last.and_then(|line| line.trim().parse().ok()))
+}
+
+/// Sends what waits, and what comes, many at a time. The far end has all up to `last`.
+pub(super) async fn carry(
+    link: &Link,
+    connection: &mut Connection,
+    mut last: u64,
+) -> Result<Infallible, RemoteError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        link.backlog().acknowledge(last);
+        if send(link, connection, last, &mut pause).await? {
+            continue;
+        }
+        // It had no room for one, and takes none behind it until it is asked where to go on.
+        sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+        last = begin(link, connection).await?.ok_or(RemoteError::Refused(
+            "XLINK",
+            "once, and not again".to_owned(),
+        ))?;
+    }
+}
+
+/// Sends from one event on; ends with false where the far end has no room.
+async fn send(
+    link: &Link,
+    connection: &mut Connection,
+    last: u64,
+    pause: &mut Duration,
+) -> Result<bool, RemoteError> {
+    let mut cursor = last;
+    let mut under_way: VecDeque<Option<crate::backlog::Numbered>> = VecDeque::new();
+    let mut full = false;
+    let mut line = Vec::new();
+    // When the far end has to have answered something.
+    let mut due = None;
+    loop {
+        if full && under_way.is_empty() {
+            return Ok(false);
+        }
+        if !full && under_way.len() < WINDOW {
+            for one in link.backlog().after(cursor, BATCH) {
+                line.clear();
+                let tag = one.event.tag().unwrap_or_else(|| link.hub().new_tag());
+                line.extend_from_slice(b"XSEND ");
+                numbered::write(one.number, tag, one.event.event(), &mut line);
+                connection.put(&line);
+                link.sending_numbered(one.number);
+                cursor = one.number;
+                under_way.push_back(Some(one));
+            }
+        }
+        if under_way.is_empty() {
+            due = None;
+        } else {
+            due.get_or_insert_with(|| Instant::now() + connection.patience());
+        }
+        let silent = due.unwrap_or_else(|| Instant::now() + ALIVE);
+        let room = !full && under_way.len() < WINDOW;
+        let said = tokio::select! {
+            biased;
+            said = connection.line_until(silent) => said,
+            () = link.backlog().arrived_after(cursor), if room => continue,
+        };
+        let said = match said {
+            Err(RemoteError::Silent(_)) if under_way.is_empty() => {
+                connection.put(b"NOOP");
+                under_way.push_back(None);
+                continue;
+            }
+            other => other?,
+        };
+        due = None;
+        let ok = said.starts_with("+OK");
+        if !ok && !said.starts_with("-OK") {
+            // It belongs to no answer.
+            continue;
+        }
+        match under_way.pop_front() {
+            Some(Some(one)) if ok && !full => {
+                *pause = FIRST_PAUSE;
+                link.sent(&one.event);
+                link.backlog().acknowledge(one.number);
+            }
+            Some(Some(_)) if is_full(&said) => full = true,
+            // What comes behind one that had no room.
+            Some(Some(_)) if full => {}
+            Some(Some(one)) => {
+                link.refused(&said);
+                link.backlog().acknowledge(one.number);
+            }
+            Some(None) | None => {}
+        }
+    }
+}
+
+/// Asks the far end for what waits there for this link; `None` where it is of another kind.
+pub(super) async fn listen(
+    link: &Link,
+    connection: &mut Connection,
+) -> Result<Option<u64>, RemoteError> {
+    let (queue, last) = link.backlog().heard_last();
+    let (queue, last) = (format!("{queue:016x}"), last.to_string());
+    let words = ["XRCV", LINK_VERSION, &link.config().name, &queue, &last];
+    let reply = connection.ask(&words).await?;
+    let queue = reply.lines.last().filter(|_| reply.ok);
+    Ok(queue.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()))
+}
+
+/// Takes what comes, each once, for as long as the connection stands.
+pub(super) async fn receive(
+    link: &Link,
+    connection: &mut Connection,
+    queue: u64,
+) -> Result<Infallible, RemoteError> {
+    // No more than the far end's window, as it waits for us to say that we have them.
+    let mut inbox: VecDeque<Numbered> = VecDeque::new();
+    let mut taken = link.backlog().heard(queue);
+    let mut told = taken;
+    let mut tell_at: Option<Instant> = None;
+    loop {
+        let silent = Instant::now() + SILENCE;
+        let late = async {
+            match tell_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            line = connection.line_until(silent) => {
+                hear(link, &line?, &mut inbox)?;
+                while let Some(line) = connection.ready()? {
+                    hear(link, &line, &mut inbox)?;
+                }
+            }
+            () = late => {}
+            () = sleep(AGAIN), if !inbox.is_empty() => {}
+        }
+        while let Some(Numbered { number, tag, event }) = inbox.front() {
+            let number = *number;
+            if number > taken {
+                if !link.take_numbered(*tag, event) {
+                    break;
+                }
+                taken = number;
+                link.backlog().hear(queue, taken);
+            }
+            inbox.pop_front();
+        }
+        if taken > told && tell_at.is_none() {
+            tell_at = Some(Instant::now() + SOON);
+        }
+        let now = tell_at.is_some_and(|at| at <= Instant::now());
+        if taken > told && (taken - told >= ACKNOWLEDGE || now) && link.hub().secured().await {
+            link.backlog().note_heard();
+            connection.put(format!("XACK {taken}").as_bytes());
+            told = taken;
+            tell_at = None;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A line of the far end's: an event, or that it lives.
+fn hear(link: &Link, line: &str, inbox: &mut VecDeque<Numbered>) -> Result<(), RemoteError> {
+    if line.starts_with("+OK") || line.is_empty() {
+        return Ok(());
+    }
+    if line.starts_with("-OK") {
+        return Err(RemoteError::Refused(
+            "XRCV",
+            line.chars().take(200).collect(),
+        ));
+    }
+    let defaults = Defaults {
+        now: now(),
+        obid: 0,
+        guid: Guid::ZERO,
+    };
+    match numbered::read(line, &defaults) {
+        Ok(event) => inbox.push_back(event),
+        Err(error) => link.malformed(&error),
+    }
+    Ok(())
+}
