@@ -10,14 +10,20 @@ use crate::event::{Event, Tag};
 use crate::wire::ws::{self, Dialect};
 
 /// An event on its way, with the text of each kind of client made once for all of them.
+///
+/// Each text is kept in the form that was asked for first: while a configuration holds there is no
+/// other one. Where it changes, what still waits is made in its form for each client.
 #[derive(Debug)]
 pub struct SharedEvent {
     event: Event,
     origin: Option<u16>,
     tag: Option<Tag>,
-    line: OnceLock<Bytes>,
-    messages: [OnceLock<Bytes>; 2],
+    line: Text<TextForm>,
+    messages: [Text<Generation>; 2],
 }
+
+/// A text that is made once, and the form that it has.
+type Text<F> = OnceLock<(F, Bytes)>;
 
 impl SharedEvent {
     /// An event that came in by the channel `origin`, or from an uplink.
@@ -63,31 +69,37 @@ impl SharedEvent {
         HEADER + self.event.data.len()
     }
 
-    /// The comma form with CR LF. The form is the driver's own, the same at each call.
+    /// The comma form with CR LF.
     #[must_use]
     pub fn line(&self, form: TextForm) -> Bytes {
-        let make = || {
+        text_of(&self.line, form, || {
             let mut out = Vec::with_capacity(96 + 5 * self.event.data.len());
             text::write(&self.event, form, &mut out);
             out.extend_from_slice(b"\r\n");
-            Bytes::from(out)
-        };
-        self.line.get_or_init(make).clone()
+            out
+        })
     }
 
-    /// The message that brings it to websocket clients. The names are the driver's own, the same
-    /// at each call.
+    /// The message that brings it to websocket clients; `generation` has the names of ws2.
     #[must_use]
     pub fn message(&self, dialect: Dialect, generation: Generation) -> Bytes {
-        let make = || {
+        let (at, form) = match dialect {
+            // It is the same with all names.
+            Dialect::Ws1 => (0, Generation::Classic),
+            Dialect::Ws2 => (1, generation),
+        };
+        text_of(&self.messages[at], form, || {
             let mut out = Vec::with_capacity(256 + 5 * self.event.data.len());
             ws::write_event(dialect, &self.event, generation, &mut out);
-            Bytes::from(out)
-        };
-        let at = match dialect {
-            Dialect::Ws1 => 0,
-            Dialect::Ws2 => 1,
-        };
-        self.messages[at].get_or_init(make).clone()
+            out
+        })
+    }
+}
+
+/// The text in this form: the one that is kept, where it has it.
+fn text_of<F: Copy + PartialEq>(kept: &Text<F>, form: F, make: impl Fn() -> Vec<u8>) -> Bytes {
+    match kept.get_or_init(|| (form, Bytes::from(make()))) {
+        (found, text) if *found == form => text.clone(),
+        _ => Bytes::from(make()),
     }
 }

@@ -3,7 +3,9 @@ use std::sync::atomic::AtomicUsize;
 use super::*;
 use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights};
 use crate::event::Filter;
+use crate::event::json::Generation;
 use crate::event::text::{Defaults, TextForm, parse};
+use crate::wire::ws::Dialect;
 
 const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:00";
 
@@ -318,6 +320,28 @@ fn one_line_for_all() {
         format!("0,20,3,0,2001-11-02T18:00:01Z,5,{GUID},0x01\r\n").as_bytes()
     );
     assert_eq!(line.as_ptr(), event.line(TextForm::Legacy).as_ptr());
+}
+
+/// What waits is written after a reload too.
+#[test]
+fn in_the_form_that_is_asked_for() {
+    let event = SharedEvent::new(event("0,20,3,,2001-11-02T18:00:01,5,-,1"), None);
+    for _ in 0..2 {
+        let line = |form| String::from_utf8(event.line(form).to_vec()).unwrap();
+        assert!(line(TextForm::Legacy).contains("2001-11-02T18:00:01Z,5,"));
+        assert!(line(TextForm::Nanos).contains(",1004724001000005000,"));
+        let message = |dialect, names| {
+            let text = event.message(dialect, names);
+            let has = |name: &str| text.windows(name.len()).any(|part| part == name.as_bytes());
+            (has("\"vscpClass\""), has("\"class\""))
+        };
+        assert_eq!(message(Dialect::Ws2, Generation::Classic), (true, false));
+        assert_eq!(message(Dialect::Ws2, Generation::V2), (false, true));
+        assert_eq!(message(Dialect::Ws2, Generation::Both), (true, true));
+        let [one, other] = [Generation::V2, Generation::Classic]
+            .map(|names| event.message(Dialect::Ws1, names).as_ptr());
+        assert_eq!(one, other);
+    }
 }
 
 #[test]
