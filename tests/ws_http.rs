@@ -42,7 +42,11 @@ fn only_what_rfc_6455_says_opens_a_websocket() {
             ("Upgrade", None, 426),
             ("Upgrade", Some("h2c"), 400),
             ("Upgrade", Some("websockets"), 400),
+            ("Upgrade", Some("h2c websocket"), 400),
             ("Upgrade", Some("WebSocket"), 101),
+            ("Upgrade", Some("h2c, websocket"), 101),
+            ("Upgrade", Some("WEBSOCKET,h2c"), 101),
+            ("Host", None, 400),
             ("Connection", None, 400),
             ("Connection", Some("keep-alive"), 400),
             ("Connection", Some("close"), 400),
@@ -73,6 +77,18 @@ fn only_what_rfc_6455_says_opens_a_websocket() {
                 assert!(!response.body.is_empty(), "it says why");
             }
         }
+        // Of these there is one.
+        for (name, value) in [
+            ("Host", "localhost"),
+            ("Host", "elsewhere"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Version", "8"),
+        ] {
+            let response = open(&server, path, &[(name, value)]);
+            assert_eq!(response.status, 400, "{path} {name}: {value} as well");
+        }
         for (method, status) in [("POST", 405), ("HEAD", 405), ("PUT", 405), ("OPTIONS", 405)] {
             let mut raw = Raw::connect(server.address());
             raw.send(request(&format!("{method} {path}"), &OPENING));
@@ -88,13 +104,20 @@ fn only_what_rfc_6455_says_opens_a_websocket() {
 }
 
 #[test]
-fn connection_may_stand_in_several_headers() {
+fn lists_may_stand_in_several_headers() {
     let server = Server::start("", "");
-    for two in [["keep-alive", "Upgrade"], ["Upgrade", "keep-alive"]] {
-        let mut headers = with("Connection", None);
-        headers.extend(two.map(|value| ("Connection", value)));
+    for (name, two) in [
+        ("Connection", ["keep-alive", "Upgrade"]),
+        ("Connection", ["Upgrade", "keep-alive"]),
+        ("Upgrade", ["h2c", "websocket"]),
+        ("Upgrade", ["websocket", "h2c"]),
+    ] {
+        let mut headers = with(name, None);
+        headers.extend(two.map(|value| (name, value)));
         let response = answer(&server, request("GET /ws1", &headers));
-        assert_eq!(response.status, 101, "{two:?}");
+        assert_eq!(response.status, 101, "{name}: {two:?}");
+        let upgrade = response.header("upgrade").unwrap();
+        assert!(upgrade.eq_ignore_ascii_case("websocket"), "{upgrade}");
     }
     server.driver.close();
 }
@@ -251,6 +274,13 @@ fn pages_of_other_origins_do_not_get_in() {
             let more: Vec<_> = origin.iter().map(|one| ("Origin", *one)).collect();
             let response = open(&server, path, &more);
             assert_eq!(response.status, status, "{path} {origin:?}");
+        }
+    }
+    // Where there are two, each counts.
+    for (second, status) in [("null", 101), ("http://a.example", 403)] {
+        for both in [["https://a.example", second], [second, "https://a.example"]] {
+            let more = both.map(|one| ("Origin", one));
+            assert_eq!(open(&server, "/ws2", &more).status, status, "{both:?}");
         }
     }
     server.driver.close();

@@ -130,7 +130,21 @@ fn open(
         // What of it would be the body, and what the websocket's?
         return refuse(StatusCode::BAD_REQUEST, "a websocket request has no body\n");
     }
-    let mut response = match create_response_with_body(&joined(request), empty) {
+    for (name, words) in [
+        (header::HOST, "one Host is needed\n"),
+        (
+            header::SEC_WEBSOCKET_KEY,
+            "one Sec-WebSocket-Key is needed\n",
+        ),
+        (header::SEC_WEBSOCKET_VERSION, "one version is asked for\n"),
+    ] {
+        // Of several, somebody on the way may have gone by another one.
+        let count = request.headers().get_all(&name).iter().count();
+        if count > 1 || count == 0 && name != header::SEC_WEBSOCKET_VERSION {
+            return refuse(StatusCode::BAD_REQUEST, words);
+        }
+    }
+    let mut response = match create_response_with_body(&settled(request), empty) {
         Ok(response) => response,
         Err(Error::Protocol(ProtocolError::WrongHttpMethod)) => {
             let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "GET opens a websocket\n");
@@ -153,45 +167,43 @@ fn open(
         Dialect::Ws1 => "vscp-std",
         Dialect::Ws2 => "vscp-json",
     };
-    let offered = request
-        .headers()
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    if offered
-        .flat_map(|value| value.split(','))
-        .any(|one| one.trim() == name)
-    {
+    if list(request, header::SEC_WEBSOCKET_PROTOCOL).any(|one| one == name) {
         set(&mut response, header::SEC_WEBSOCKET_PROTOCOL, name);
     }
     Ok(response)
 }
 
-/// The head with what `Connection` says in one place: it may stand in several (RFC 9110, section
-/// 5.3).
-fn joined(request: &Request<Incoming>) -> Request<()> {
-    let all = request.headers().get_all(header::CONNECTION);
-    let all: Vec<_> = all.iter().filter_map(|value| value.to_str().ok()).collect();
-    let mut joined = Request::new(());
-    *joined.method_mut() = request.method().clone();
-    *joined.version_mut() = request.version();
-    *joined.headers_mut() = request.headers().clone();
-    if let Ok(value) = HeaderValue::from_str(&all.join(", ").replace('\t', " ")) {
-        joined.headers_mut().insert(header::CONNECTION, value);
+/// The head as the library reads it, which looks at one header of a name: what `Connection` says in
+/// one place, and of `Upgrade` what is meant. Both are lists, which may stand in several headers
+/// (RFC 9110, section 5.3).
+fn settled(request: &Request<Incoming>) -> Request<()> {
+    let mut settled = Request::new(());
+    *settled.method_mut() = request.method().clone();
+    *settled.version_mut() = request.version();
+    let headers = settled.headers_mut();
+    *headers = request.headers().clone();
+    let connection: Vec<_> = list(request, header::CONNECTION).collect();
+    if let Ok(value) = HeaderValue::from_str(&connection.join(", ")) {
+        headers.insert(header::CONNECTION, value);
     }
-    joined
+    if list(request, header::UPGRADE).any(|one| one.eq_ignore_ascii_case("websocket")) {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    settled
+}
+
+/// The members of a list.
+fn list(request: &Request<Incoming>, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = request.headers().get_all(name).into_iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Browsers tell where a page is from. Other clients say nothing, and may connect.
 fn may_connect(request: &Request<Incoming>, origins: &[String]) -> bool {
-    match request.headers().get(header::ORIGIN) {
-        Some(origin) if !origins.is_empty() => origin.to_str().is_ok_and(|origin| {
-            origins
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(origin))
-        }),
-        _ => true,
-    }
+    let known = |origin: &str| origins.iter().any(|one| one.eq_ignore_ascii_case(origin));
+    let mut told = request.headers().get_all(header::ORIGIN).iter();
+    origins.is_empty() || told.all(|origin| origin.to_str().is_ok_and(known))
 }
 
 /// Well where all uplinks are up; else the ones that are not, and why.
