@@ -29,6 +29,7 @@ const DEFAULTS: Defaults = Defaults {
 
 /// The other end of a websocket, and the server's task.
 struct Peer {
+    dialect: Dialect,
     socket: WebSocketStream<DuplexStream>,
     server: JoinHandle<()>,
     start: Instant,
@@ -40,43 +41,53 @@ fn users() -> UserTable {
     parse_users(text).unwrap().0
 }
 
+/// A server that nobody has come to.
+fn context(foreign_iv: bool) -> Arc<Context> {
+    let routing = Routing {
+        max_out_queue: 10,
+        max_websocket_queue: 10,
+        receive_sent_events: true,
+        interconnect: false,
+        filter_in: FilterPair::default(),
+        filter_out: FilterPair::default(),
+    };
+    let rules = Rules {
+        limits: Limits::default(),
+        users: Arc::new(users()),
+        remotes: Remotes::default(),
+        upgrade: None,
+    };
+    let gate = Gate::new(Hub::new(Guid::ZERO, routing), rules).unwrap();
+    let settings = Settings {
+        ws1: None,
+        ws2: None,
+        web_root: None,
+        origins: Vec::new(),
+        max_clients: 1,
+        filter: FilterPair::default(),
+        encrypted_only: false,
+        terms: Arc::new(Terms {
+            key: Zeroizing::new(KEY),
+            foreign_iv,
+            generation: Generation::Classic,
+        }),
+    };
+    Context::new(gate, settings)
+}
+
 impl Peer {
     async fn connect() -> Self {
-        let routing = Routing {
-            max_out_queue: 10,
-            max_websocket_queue: 10,
-            receive_sent_events: true,
-            interconnect: false,
-            filter_in: FilterPair::default(),
-            filter_out: FilterPair::default(),
-        };
-        let rules = Rules {
-            limits: Limits::default(),
-            users: Arc::new(users()),
-            remotes: Remotes::default(),
-            upgrade: None,
-        };
-        let gate = Gate::new(Hub::new(Guid::ZERO, routing), rules).unwrap();
-        let settings = Settings {
-            ws1: None,
-            ws2: None,
-            web_root: None,
-            origins: Vec::new(),
-            max_clients: 1,
-            filter: FilterPair::default(),
-            encrypted_only: false,
-            terms: Arc::new(Terms {
-                key: Zeroizing::new(KEY),
-                foreign_iv: false,
-                generation: Generation::Classic,
-            }),
-        };
+        Self::at(&context(false), Dialect::Ws1).await
+    }
+
+    async fn at(context: &Arc<Context>, dialect: Dialect) -> Self {
         let peer: SocketAddr = ([127, 0, 0, 1], 4711).into();
         let seat = Seats::new(1).take(peer.ip(), CancellationToken::new());
-        let performer = Performer::new(Context::new(gate, settings), peer, seat.unwrap(), false);
+        let performer = Performer::new(Arc::clone(context), peer, seat.unwrap(), false);
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let server = tokio::spawn(run(far, Dialect::Ws1, performer));
+        let server = tokio::spawn(run(far, dialect, performer));
         Self {
+            dialect,
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
             server,
             start: Instant::now(),
@@ -89,7 +100,7 @@ impl Peer {
 
     async fn said(&mut self) -> Said {
         match self.next().await {
-            Some(Message::Text(text)) => client::read(Dialect::Ws1, &text, &DEFAULTS).unwrap(),
+            Some(Message::Text(text)) => client::read(self.dialect, &text, &DEFAULTS).unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -103,11 +114,30 @@ impl Peer {
 
     async fn log_in(&mut self, open: bool) {
         let sid = self.greeting().await;
-        let mut requests = vec![client::auth(Dialect::Ws1, &KEY, &sid, "admin", "secret")];
-        requests.extend(open.then(|| client::open(Dialect::Ws1)));
+        let mut requests = vec![client::auth(self.dialect, &KEY, &sid, "admin", "secret")];
+        requests.extend(open.then(|| client::open(self.dialect)));
         for request in requests {
-            self.socket.send(Message::from(request)).await.unwrap();
+            self.send(request).await;
             assert!(matches!(self.said().await, Said::Done { .. }));
+        }
+    }
+
+    async fn send(&mut self, request: String) {
+        self.socket.send(Message::from(request)).await.unwrap();
+    }
+
+    /// Sends a wrong login.
+    async fn guess(&mut self, sid: &Sid) {
+        let auth = client::auth(self.dialect, &KEY, sid, "admin", "wrong");
+        self.send(auth).await;
+    }
+
+    /// How long the answer to a wrong login takes, in tenths of a second.
+    async fn refused_in(&mut self) -> u128 {
+        let start = Instant::now();
+        match self.said().await {
+            Said::Refused { code: 5, .. } => (start.elapsed().as_millis() + 50) / 100,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -124,8 +154,7 @@ async fn who_does_not_log_in_is_disconnected() {
     // Whatever is said meanwhile.
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_secs(5)).await;
-        let noop = Message::from(client::noop(Dialect::Ws1));
-        peer.socket.send(noop).await.unwrap();
+        peer.send(client::noop(Dialect::Ws1)).await;
         assert!(matches!(peer.said().await, Said::Done { .. }));
     }
     match peer.next().await {
@@ -178,4 +207,22 @@ async fn who_is_logged_in_and_not_open_may_be_silent_for_idle_timeout() {
     assert_eq!(&*frame.reason, "silent for too long");
     let idle = Limits::default().idle_timeout;
     assert!(start.elapsed() >= idle, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_login_waits_longer_than_the_one_before_whichever_connection_it_comes_by() {
+    let context = context(false);
+    let mut waits = Vec::new();
+    for dialect in [Dialect::Ws1, Dialect::Ws2].repeat(3) {
+        let mut peer = Peer::at(&context, dialect).await;
+        let sid = peer.greeting().await;
+        peer.guess(&sid).await;
+        waits.push(peer.refused_in().await);
+    }
+    // As on the link.
+    assert_eq!(waits, [0, 0, 5, 10, 20, 20]);
+    // A right one does not wait.
+    let mut peer = Peer::at(&context, Dialect::Ws1).await;
+    peer.log_in(false).await;
+    assert_eq!(peer.start.elapsed().as_millis() / 100, 0);
 }
