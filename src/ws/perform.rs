@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::marks::Mark;
 use super::{Context, Settings};
 use crate::auth::{RandomError, Service};
 use crate::gate::audit;
@@ -165,7 +166,7 @@ impl Performer {
         &mut self,
         user: String,
         password: zeroize::Zeroizing<String>,
-        mark: [Sid; 2],
+        mark: Mark,
         own: bool,
     ) -> Result<Arc<Channel>, Option<LoginError>> {
         let refuse = |peer, reason: &str| {
@@ -179,23 +180,15 @@ impl Performer {
                 "clear text is not allowed here (require-encryption)",
             );
         }
-        // A login with a vector of its own may be the copy of any other.
-        let claim = match own {
-            true => None,
-            false => match self.context.claim(mark) {
-                Some(claim) => Some(claim),
-                None => {
-                    self.visitor.log_out();
-                    let reason = "the vector or the first block of this login was there before";
-                    return refuse(self.peer(), reason);
-                }
-            },
+        let Some(claim) = self.context.marks.claim(mark, own) else {
+            self.visitor.log_out();
+            let reason = "the vector or the first block of this login was there before";
+            return refuse(self.peer(), reason);
         };
         let entered = self.visitor.log_in(vec![user], vec![password]).await;
         if !matches!(entered, Err(LoginError::Refused(_) | LoginError::Broken)) {
-            self.context.remember(mark);
+            claim.remember();
         }
-        drop(claim);
         entered.map_err(Some)
     }
 

@@ -226,3 +226,26 @@ async fn a_wrong_login_waits_longer_than_the_one_before_whichever_connection_it_
     peer.log_in(false).await;
     assert_eq!(peer.start.elapsed().as_millis() / 100, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_a_login_that_is_still_being_checked_is_none() {
+    let context = context(true);
+    for _ in 0..2 {
+        let mut peer = Peer::at(&context, Dialect::Ws1).await;
+        let sid = peer.greeting().await;
+        peer.guess(&sid).await;
+        assert_eq!(peer.refused_in().await, 0);
+    }
+    for dialect in [Dialect::Ws1, Dialect::Ws2] {
+        let mut own = Peer::at(&context, dialect).await;
+        let sid = own.greeting().await;
+        own.guess(&sid).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut copy = Peer::at(&context, Dialect::Ws2).await;
+        copy.greeting().await;
+        copy.guess(&sid).await;
+        // Its password is not looked at: that would be one more failure, with its wait.
+        assert_eq!(copy.refused_in().await, 0, "{dialect:?}");
+        assert!(own.refused_in().await > 0, "{dialect:?}");
+    }
+}
