@@ -50,6 +50,23 @@ pub struct Rules {
     pub upgrade: Option<PathBuf>,
 }
 
+/// What a connection runs over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beneath {
+    /// Clear text.
+    Plain,
+    /// TLS, and whom the client's certificate logs in.
+    Tls(Option<String>),
+}
+
+impl Beneath {
+    /// True where nobody can listen.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        *self != Self::Plain
+    }
+}
+
 impl Gate {
     /// A gate that nobody has come through.
     ///

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::input::Input;
 use super::perform::{Next, Performer};
 use super::{Context, Control};
-use crate::gate::Seat;
 use crate::gate::audit::{self, Refusals};
+use crate::gate::{Beneath, Seat};
 use crate::hub::{Channel, SharedEvent};
 use crate::net::accept::{LINGER, linger};
 use crate::os::now;
@@ -30,14 +30,6 @@ const ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// How long the answer to a login is worked on for somebody who says nothing more: long enough
 /// for a check and the wait after it, where there is no crowd.
 const LAST_WORD: Duration = Duration::from_secs(5);
-/// What a session runs over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Beneath {
-    /// Clear text.
-    Plain,
-    /// TLS, and whom the client's certificate logs in.
-    Tls(Option<String>),
-}
 
 /// Serves one client until it leaves, breaks a limit, or `stop`.
 pub(super) async fn run<S>(
@@ -57,7 +49,7 @@ pub(super) async fn run<S>(
         input: Input::default(),
         out: reply::greeting().into_bytes(),
         events: Vec::new(),
-        session: Session::new(terms, beneath != Beneath::Plain),
+        session: Session::new(terms, beneath.is_secure()),
         refusals: Refusals::default(),
         performer: Performer::new(Arc::clone(&context), peer, seat),
         alive: tokio::time::interval(ALIVE_EVERY),

@@ -7,8 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Beneath;
 use super::{Context, connection};
+use crate::gate::Beneath;
 use crate::net::accept;
 use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply;

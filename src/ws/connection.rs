@@ -66,6 +66,7 @@ where
         asked: false,
         performer,
     };
+    connection.begin();
     let end = match connection.dialogue().await {
         Ok(never) => match never {},
         Err(end) => end,
@@ -185,6 +186,15 @@ struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// Logs in whom the client's certificate names: its session counts from the first message on.
+    fn begin(&mut self) {
+        self.performer.log_in_by_certificate(&mut self.session);
+        if self.session.logged_in() {
+            let limits = &self.performer.rules().limits;
+            self.deadline = Instant::now() + limits.idle_timeout;
+        }
+    }
+
     async fn dialogue(&mut self) -> Result<std::convert::Infallible, End> {
         let mut greeting = String::new();
         self.session.greet(&mut greeting);

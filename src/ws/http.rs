@@ -8,20 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_tungstenite::tungstenite::Error;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::perform::Performer;
-use super::{Context, Settings, connection, pages};
-use crate::gate::Seat;
+use super::{Context, connection, opening, pages};
+use crate::gate::{Beneath, Seat, audit};
 use crate::wire::ws::Dialect;
 
 /// Bytes that the head of a request may have.
@@ -33,13 +30,21 @@ const HEAD: Duration = Duration::from_secs(10);
 pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A request that opens a websocket, on its way.
-type Opening = Arc<Mutex<Option<(OnUpgrade, Dialect)>>>;
+type Opening = Arc<Mutex<Option<Opened>>>;
+
+/// What it said.
+struct Opened {
+    upgrade: OnUpgrade,
+    dialect: Dialect,
+    /// The client's certificate may log it in.
+    vouched: bool,
+}
 
 /// Serves one client until it leaves, or for `login-timeout` unless it opens a websocket.
 pub(super) async fn run<S>(
     stream: S,
     peer: SocketAddr,
-    secure: bool,
+    mut beneath: Beneath,
     context: Arc<Context>,
     seat: Seat,
 ) where
@@ -68,13 +73,19 @@ pub(super) async fn run<S>(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
-    let Some((upgrade, dialect)) = opened else {
+    let Some(opened) = opened else {
         return;
     };
-    match upgrade.await {
+    if let Beneath::Tls(name) = &mut beneath
+        && let Some(name) = name.take_if(|_| !opened.vouched)
+    {
+        let reason = "it is a page of another origin, and none of origins";
+        audit::not_by_certificate(peer, &name, &reason);
+    }
+    match opened.upgrade.await {
         Ok(stream) => {
-            let performer = Performer::new(context, peer, seat, secure);
-            connection::run(TokioIo::new(stream), dialect, performer).await;
+            let performer = Performer::new(context, peer, seat, beneath);
+            connection::run(TokioIo::new(stream), opened.dialect, performer).await;
         }
         Err(error) => tracing::debug!(client = %peer, "a websocket did not open: {error}"),
     }
@@ -88,11 +99,15 @@ async fn answer(
     let settings = context.settings();
     let path = request.uri().path();
     if let Some(dialect) = settings.dialect(path) {
-        return match open(&request, dialect, &settings) {
+        return match opening::open(&request, dialect, &settings) {
             Ok(response) => {
-                let upgrade = hyper::upgrade::on(&mut request);
+                let opened = Opened {
+                    vouched: opening::is_vouched(&request, &settings.origins),
+                    upgrade: hyper::upgrade::on(&mut request),
+                    dialect,
+                };
                 let mut opening = opening.lock().unwrap_or_else(PoisonError::into_inner);
-                *opening = Some((upgrade, dialect));
+                *opening = Some(opened);
                 response
             }
             Err(refusal) => *refusal,
@@ -111,99 +126,6 @@ async fn answer(
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         },
     }
-}
-
-/// The answer that opens a websocket (RFC 6455, section 4.2), or the one that does not.
-fn open(
-    request: &Request<Incoming>,
-    dialect: Dialect,
-    settings: &Settings,
-) -> Result<Response<Body>, Box<Response<Body>>> {
-    let refuse = |status, words: &'static str| Err(Box::new(text(status, words)));
-    if !request.headers().contains_key(header::UPGRADE) {
-        let mut refusal = text(StatusCode::UPGRADE_REQUIRED, "WS upgrade expected\n");
-        set(&mut refusal, header::UPGRADE, "websocket");
-        set(&mut refusal, header::CONNECTION, "upgrade");
-        return Err(Box::new(refusal));
-    }
-    if !request.body().is_end_stream() {
-        // What of it would be the body, and what the websocket's?
-        return refuse(StatusCode::BAD_REQUEST, "a websocket request has no body\n");
-    }
-    for (name, words) in [
-        (header::HOST, "one Host is needed\n"),
-        (
-            header::SEC_WEBSOCKET_KEY,
-            "one Sec-WebSocket-Key is needed\n",
-        ),
-        (header::SEC_WEBSOCKET_VERSION, "one version is asked for\n"),
-    ] {
-        // Of several, somebody on the way may have gone by another one.
-        let count = request.headers().get_all(&name).iter().count();
-        if count > 1 || count == 0 && name != header::SEC_WEBSOCKET_VERSION {
-            return refuse(StatusCode::BAD_REQUEST, words);
-        }
-    }
-    let mut response = match create_response_with_body(&settled(request), empty) {
-        Ok(response) => response,
-        Err(Error::Protocol(ProtocolError::WrongHttpMethod)) => {
-            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "GET opens a websocket\n");
-            set(&mut refusal, header::ALLOW, "GET");
-            return Err(Box::new(refusal));
-        }
-        Err(Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader)) => {
-            let mut refusal = text(StatusCode::UPGRADE_REQUIRED, "version 13 is spoken here\n");
-            set(&mut refusal, header::SEC_WEBSOCKET_VERSION, "13");
-            set(&mut refusal, header::UPGRADE, "websocket");
-            set(&mut refusal, header::CONNECTION, "upgrade");
-            return Err(Box::new(refusal));
-        }
-        Err(_) => return refuse(StatusCode::BAD_REQUEST, "not a websocket request\n"),
-    };
-    if !may_connect(request, &settings.origins) {
-        return refuse(StatusCode::FORBIDDEN, "not from pages of this origin\n");
-    }
-    let name = match dialect {
-        Dialect::Ws1 => "vscp-std",
-        Dialect::Ws2 => "vscp-json",
-    };
-    if list(request, header::SEC_WEBSOCKET_PROTOCOL).any(|one| one == name) {
-        set(&mut response, header::SEC_WEBSOCKET_PROTOCOL, name);
-    }
-    Ok(response)
-}
-
-/// The head as the library reads it, which looks at one header of a name: what `Connection` says in
-/// one place, and of `Upgrade` what is meant. Both are lists, which may stand in several headers
-/// (RFC 9110, section 5.3).
-fn settled(request: &Request<Incoming>) -> Request<()> {
-    let mut settled = Request::new(());
-    *settled.method_mut() = request.method().clone();
-    *settled.version_mut() = request.version();
-    let headers = settled.headers_mut();
-    *headers = request.headers().clone();
-    let connection: Vec<_> = list(request, header::CONNECTION).collect();
-    if let Ok(value) = HeaderValue::from_str(&connection.join(", ")) {
-        headers.insert(header::CONNECTION, value);
-    }
-    if list(request, header::UPGRADE).any(|one| one.eq_ignore_ascii_case("websocket")) {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    }
-    settled
-}
-
-/// The members of a list.
-fn list(request: &Request<Incoming>, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = request.headers().get_all(name).into_iter();
-    let values = values.filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-/// Browsers tell where a page is from. Other clients say nothing, and may connect.
-fn may_connect(request: &Request<Incoming>, origins: &[String]) -> bool {
-    let known = |origin: &str| origins.iter().any(|one| one.eq_ignore_ascii_case(origin));
-    let mut told = request.headers().get_all(header::ORIGIN).iter();
-    origins.is_empty() || told.all(|origin| origin.to_str().is_ok_and(known))
 }
 
 /// Well where all uplinks are up; else the ones that are not, and why.
@@ -249,10 +171,4 @@ pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: &'stat
     response
         .headers_mut()
         .insert(name, HeaderValue::from_static(value));
-}
-
-fn empty() -> Body {
-    Full::default()
-        .map_err(|never| match never {})
-        .boxed_unsync()
 }

@@ -1,12 +1,13 @@
 //! The websocket server: the I/O shell around [`wire::ws`](crate::wire::ws).
 //!
-//! [`server`] accepts, [`http`] answers requests and opens websockets, [`connection`] moves
+//! [`server`] accepts, [`http`] answers requests, [`opening`] opens websockets, [`connection`] moves
 //! messages, [`perform`] does what a session asks for. [`pages`] has the files, [`marks`] the logins
 //! that count once.
 
 mod connection;
 mod http;
 mod marks;
+mod opening;
 mod pages;
 mod perform;
 pub mod server;

@@ -8,7 +8,7 @@ use super::marks::Mark;
 use super::{Context, Settings};
 use crate::auth::{RandomError, Service};
 use crate::gate::audit;
-use crate::gate::{LoginError, Rules, Seat, Visitor};
+use crate::gate::{Beneath, LoginError, Rules, Seat, Visitor};
 use crate::hub::{Channel, SubmitError};
 use crate::wire::ws::{Code, Identity, Request, Session, Sid};
 
@@ -31,7 +31,7 @@ pub(super) enum Next {
 pub(super) struct Performer {
     context: Arc<Context>,
     visitor: Visitor,
-    secure: bool,
+    beneath: Beneath,
     rules: Arc<Rules>,
     settings: Arc<Settings>,
     version: u64,
@@ -43,8 +43,13 @@ pub(super) struct Performer {
 }
 
 impl Performer {
-    /// For a client; over TLS it is `secure`.
-    pub(super) fn new(context: Arc<Context>, peer: SocketAddr, seat: Seat, secure: bool) -> Self {
+    /// For a client that nobody has logged in yet.
+    pub(super) fn new(
+        context: Arc<Context>,
+        peer: SocketAddr,
+        seat: Seat,
+        beneath: Beneath,
+    ) -> Self {
         let gate = Arc::clone(&context.gate);
         Self {
             version: gate.version(),
@@ -52,7 +57,7 @@ impl Performer {
             settings: context.settings(),
             context,
             visitor: Visitor::new(gate, Service::Websocket, peer, Some(seat)),
-            secure,
+            beneath,
             changes: 0,
             wrong: 0,
             unsecured: false,
@@ -114,6 +119,15 @@ impl Performer {
         Ok(())
     }
 
+    /// Logs in whoever the client's certificate names, where that is a user.
+    pub(super) fn log_in_by_certificate(&mut self, session: &mut Session) {
+        if let Beneath::Tls(Some(name)) = &self.beneath
+            && let Some(channel) = self.visitor.log_in_as(name)
+        {
+            self.welcome(&channel, session);
+        }
+    }
+
     /// Does one thing and appends the answer to `out`.
     pub(super) async fn perform(
         &mut self,
@@ -173,7 +187,7 @@ impl Performer {
             audit::refused(peer, &user, &reason);
             Err(None)
         };
-        if self.settings.encrypted_only && !self.secure {
+        if self.settings.encrypted_only && !self.beneath.is_secure() {
             self.visitor.log_out();
             return refuse(
                 self.peer(),
@@ -201,6 +215,20 @@ impl Performer {
         !self.unsecured
     }
 
+    /// The session is that of the channel's user from now on.
+    fn welcome(&mut self, channel: &Channel, session: &mut Session) {
+        self.changes = channel.changes();
+        let user = channel.user();
+        let users = &self.context.gate.rules().users;
+        let userid = users.iter().position(|known| known.name == user.name);
+        session.log_in(Identity {
+            userid: userid.unwrap_or_default(),
+            user,
+            channel: channel.id(),
+            guid: channel.guid(),
+        });
+    }
+
     fn entered(
         &mut self,
         entered: Result<Arc<Channel>, Option<LoginError>>,
@@ -209,16 +237,7 @@ impl Performer {
     ) -> Result<Next, RandomError> {
         match entered {
             Ok(channel) => {
-                self.changes = channel.changes();
-                let user = channel.user();
-                let users = &self.context.gate.rules().users;
-                let userid = users.iter().position(|known| known.name == user.name);
-                session.log_in(Identity {
-                    userid: userid.unwrap_or_default(),
-                    user,
-                    channel: channel.id(),
-                    guid: channel.guid(),
-                });
+                self.welcome(&channel, session);
                 session.grant(out);
                 Ok(Next::GoOn)
             }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Context, http};
+use crate::gate::Beneath;
 use crate::net::accept;
 use crate::net::tls::server::Acceptor;
 
@@ -51,13 +52,16 @@ fn admit(
         None => drop(tasks.spawn(async move {
             tokio::select! {
                 () = end.cancelled() => {}
-                () = http::run(stream, peer, false, context, seat) => {}
+                () = http::run(stream, peer, Beneath::Plain, context, seat) => {}
             }
         })),
         Some(tls) => drop(tasks.spawn(async move {
             let served = async {
                 match tls.accept(stream).await {
-                    Ok(stream) => http::run(stream, peer, true, context, seat).await,
+                    Ok(stream) => {
+                        let beneath = Beneath::Tls(tls.user_of(&stream));
+                        http::run(stream, peer, beneath, context, seat).await;
+                    }
                     Err(error) => {
                         tracing::info!(client = %peer, "no TLS with this client: {error}");
                     }

@@ -1,14 +1,20 @@
-//! A driver with TLS on its interface.
+//! A driver with TLS on its interface, and the other side of it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use vscpl2drv_link::driver::{Driver, Source};
 
 use super::certificates::Identity;
 use super::dialogue;
+use super::tools::PATIENCE;
 
 /// Certificate and key in one file, as `tls.certificate` wants them.
 pub fn joined(identity: &Identity) -> PathBuf {
@@ -17,6 +23,45 @@ pub fn joined(identity: &Identity) -> PathBuf {
     text.push_str(&fs::read_to_string(&identity.key).unwrap());
     fs::write(&path, text).unwrap();
     path
+}
+
+pub type Secure = StreamOwned<ClientConnection, TcpStream>;
+
+/// Connects to the server of that name, and shows a certificate where there is one. The handshake
+/// comes with the first bytes.
+pub fn connect(
+    address: SocketAddr,
+    name: &'static str,
+    authority: &Path,
+    own: Option<&Identity>,
+) -> Secure {
+    let certificates = |path: &Path| {
+        let found = CertificateDer::pem_file_iter(path).unwrap();
+        found.map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(authority));
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let key = PrivateKeyDer::from_pem_file(&own.key).unwrap();
+            let chain = certificates(&own.certificate);
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    };
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let name = name.try_into().unwrap();
+    StreamOwned::new(
+        ClientConnection::new(Arc::new(config), name).unwrap(),
+        stream,
+    )
 }
 
 fn config(interface: &str, tls: &str, log: &Path) -> String {

@@ -1,6 +1,7 @@
 //! A websocket client, and a driver with a websocket server.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -129,8 +130,8 @@ pub fn opening(address: SocketAddr, path: &str) -> Request<()> {
 }
 
 /// One client.
-pub struct Client {
-    pub socket: WebSocket<TcpStream>,
+pub struct Client<S = TcpStream> {
+    pub socket: WebSocket<S>,
     pub dialect: Dialect,
     pub sid: [u8; 16],
 }
@@ -146,17 +147,7 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let (socket, _) = client(opening(address, path(dialect)), stream).ok()?;
-        let mut client = Self {
-            socket,
-            dialect,
-            sid: [0; 16],
-        };
-        match client.said() {
-            Said::Auth0(sid) => client.sid = sid,
-            other => panic!("AUTH0 was expected: {other:?}"),
-        }
-        Some(client)
+        Self::over(stream, opening(address, path(dialect)), dialect)
     }
 
     /// Connects and logs in.
@@ -171,6 +162,23 @@ impl Client {
         let mut client = Self::log_in(address, dialect, user);
         client.must("OPEN");
         client
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Opens a websocket by this request and reads the greeting; `None` where it does not open.
+    pub fn over(stream: S, request: Request<()>, dialect: Dialect) -> Option<Self> {
+        let (socket, _) = client(request, stream).ok()?;
+        let mut client = Self {
+            socket,
+            dialect,
+            sid: [0; 16],
+        };
+        match client.said() {
+            Said::Auth0(sid) => client.sid = sid,
+            other => panic!("AUTH0 was expected: {other:?}"),
+        }
+        Some(client)
     }
 
     pub fn try_log_in(&mut self, user: &str, password: &str) -> bool {

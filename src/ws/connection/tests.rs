@@ -15,7 +15,7 @@ use crate::config::parse_users;
 use crate::event::json::Generation;
 use crate::event::text::Defaults;
 use crate::event::{FilterPair, Guid};
-use crate::gate::{Gate, Rules, Seats};
+use crate::gate::{Beneath, Gate, Rules, Seats};
 use crate::hub::{Hub, Routing};
 use crate::wire::ws::client::{self, Said};
 use crate::wire::ws::{Sid, Terms};
@@ -81,9 +81,13 @@ impl Peer {
     }
 
     async fn at(context: &Arc<Context>, dialect: Dialect) -> Self {
+        Self::over(context, dialect, Beneath::Plain).await
+    }
+
+    async fn over(context: &Arc<Context>, dialect: Dialect, beneath: Beneath) -> Self {
         let peer: SocketAddr = ([127, 0, 0, 1], 4711).into();
         let seat = Seats::new(1).take(peer.ip(), CancellationToken::new());
-        let performer = Performer::new(Arc::clone(context), peer, seat.unwrap(), false);
+        let performer = Performer::new(Arc::clone(context), peer, seat.unwrap(), beneath);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let server = tokio::spawn(run(far, dialect, performer));
         Self {
@@ -247,5 +251,23 @@ async fn a_copy_of_a_login_that_is_still_being_checked_is_none() {
         // Its password is not looked at: that would be one more failure, with its wait.
         assert_eq!(copy.refused_in().await, 0, "{dialect:?}");
         assert!(own.refused_in().await > 0, "{dialect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_logged_in_by_a_certificate_need_not_hurry() {
+    let context = context(false);
+    let longer = Limits::default().login_timeout + Duration::from_secs(5);
+    assert!(longer < Limits::default().idle_timeout.min(ASK));
+    for (name, stays) in [("admin", true), ("nobody", false)] {
+        let beneath = Beneath::Tls(Some(name.to_owned()));
+        let mut peer = Peer::over(&context, Dialect::Ws2, beneath).await;
+        peer.greeting().await;
+        tokio::time::sleep(longer).await;
+        assert_eq!(!peer.server.is_finished(), stays, "{name}");
+        if stays {
+            peer.send(client::open(Dialect::Ws2)).await;
+            assert!(matches!(peer.said().await, Said::Done { .. }));
+        }
     }
 }
