@@ -257,3 +257,37 @@ fn the_right_for_websockets_is_needed() {
     }
     server.driver.close();
 }
+
+/// The names that events have in JSON.
+#[test]
+fn event_names_are_those_of_the_setting_and_ws1_has_none() {
+    let guid = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:01";
+    let vscp = format!(
+        "\n\"vscpHead\": 96,\n\"vscpObId\":  0,\n\"vscpDateTime\": \"2025-11-12T10:11:12Z\",\n\
+         \"vscpTimeStamp\": 123456,\n\"vscpClass\": 20,\n\"vscpType\": 3,\n\
+         \"vscpGuid\": \"{guid}\",\n\"vscpData\": [0,1,35],\n\"vscpNote\": \"\""
+    );
+    let plain = format!(
+        "\n\"head\": 352,\n\"obid\": 0,\n\"datetime\": \"2025-11-12T10:11:12Z\",\n\
+         \"timestamp_ns\": \"0x18773aa7f1704a00\",\n\"class\": 20,\n\"type\": 3,\n\
+         \"guid\": \"{guid}\",\n\"data\": [0,1,35],\n\"note\": \"\""
+    );
+    for (members, names) in [
+        ("", vscp.clone()),
+        (", \"event-names\": \"vscp\"", vscp.clone()),
+        (", \"event-names\": \"plain\"", plain.clone()),
+        (", \"event-names\": \"both\"", format!("{vscp},{plain}")),
+    ] {
+        let server = Server::start(members, "");
+        let mut clients = BOTH.map(|dialect| Client::open(server.address(), dialect, "admin"));
+        server.write(&format!(
+            "96,20,3,0,2025-11-12T10:11:12Z,123456,{guid},0,1,35"
+        ));
+        let [ws1, ws2] = clients.each_mut().map(|client| client.text().unwrap());
+        let ws1_text = "E;96,20,3,0,2025-11-12T10:11:12Z,123456,";
+        assert_eq!(ws1, format!("{ws1_text}{guid},0x00,0x01,0x23"), "{members}");
+        let ws2_text = "{ \"type\" : \"EVENT\",  \"event\" :  {";
+        assert_eq!(ws2, format!("{ws2_text}{names}\n}} }}"), "{members}");
+        server.driver.close();
+    }
+}

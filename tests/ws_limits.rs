@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use tempfile::TempDir;
+use vscpl2drv_link::event::text::parse;
 use vscpl2drv_link::wire::ws::Dialect::{self, Ws1, Ws2};
 use vscpl2drv_link::wire::ws::auth::seal;
 use vscpl2drv_link::wire::ws::client as requests;
@@ -13,7 +14,7 @@ mod support;
 use support::client::Client as LinkClient;
 use support::raw::{Came, Raw, request};
 use support::tools::wait_until;
-use support::websocket::{Client, KEY, Server, is_in, users};
+use support::websocket::{Client, DEFAULTS, KEY, Server, is_in, users};
 
 const BOTH: [Dialect; 2] = [Ws1, Ws2];
 
@@ -406,5 +407,67 @@ fn who_is_told_that_a_login_was_refused_is_not_logged_in() {
         assert!(!is_in(&client.ask(&wrong)));
         assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "after {wrong}");
     }
+    server.driver.close();
+}
+
+#[test]
+fn what_rx_filter_keeps_back_reaches_nobody_and_is_answered_as_if_it_did() {
+    let server = Server::start(
+        ", \"rx-filter\": \"0,20,0,-;0,0xFFFF,0,-\"",
+        "\"interconnect\": true,",
+    );
+    let mut others = BOTH.map(|dialect| Client::open(server.address(), dialect, "admin"));
+    let mut link = LinkClient::log_in(server.link());
+    let reaches_others = |others: &mut [Client], byte| {
+        assert_eq!(server.data(), [byte]);
+        for other in others {
+            assert_eq!(*other.event().data, [byte]);
+        }
+    };
+    for dialect in BOTH {
+        let mut sender = Client::log_in(server.address(), dialect, "admin");
+        let mut event = |class, byte| {
+            let line = format!("0,{class},3,,,,-,{byte}");
+            sender.ask(&requests::event(dialect, &parse(&line, &DEFAULTS).unwrap()))
+        };
+        let answers = [event(30, 1), event(20, 2), event(30, 3), event(20, 4)];
+        let taken = match dialect {
+            Ws1 => "+;EVENT",
+            Ws2 => "{ \"type\" : \"+\",  \"command\" : \"EVENT\",  \"args\" : null}",
+        };
+        assert_eq!(answers, [taken; 4]);
+        reaches_others(&mut others, 2);
+        reaches_others(&mut others, 4);
+    }
+    // It is about websocket clients: the link has filters of its own, and so has the host.
+    link.must("clra");
+    link.must("send 0,30,3,,,,-,5");
+    reaches_others(&mut others, 5);
+    server.write("0,30,3,,,,::1,6");
+    for other in &mut others {
+        assert_eq!(*other.event().data, [6]);
+        other.must("NOOP");
+    }
+    assert!(link.must("retr 1")[0].ends_with(",0x06"));
+    assert_eq!(link.must("cdta")[0], "0");
+    assert!(server.driver.read(std::time::Duration::ZERO).is_err());
+    server.driver.close();
+}
+
+#[test]
+fn wrong_logins_by_websocket_slow_down_the_link() {
+    let server = Server::start("", "");
+    let mut guesser = Client::connect(server.address(), Ws2);
+    for user in ["admin", "user", "sender"] {
+        guesser.challenge();
+        assert!(!guesser.try_log_in(user, "wrong"));
+    }
+    // The fourth failure of this address waits for a second, as whoever it is.
+    let mut link = LinkClient::connect(server.link());
+    link.must("user reader");
+    let start = std::time::Instant::now();
+    let answer = link.ask("pass wrong");
+    assert_eq!(answer, ["-OK - Invalid username or password."]);
+    assert!(start.elapsed().as_millis() >= 1000, "{:?}", start.elapsed());
     server.driver.close();
 }
