@@ -7,12 +7,14 @@ use std::process::Command;
 
 use tempfile::TempDir;
 use vscpl2drv_link::driver::{Driver, Source};
+use vscpl2drv_link::wire::ws::Dialect::{Ws1, Ws2};
 
 mod support;
 
 use support::client::Client;
 use support::dialogue;
 use support::tools::{need, root, run, wait_until};
+use support::websocket::{self, Server, ws2};
 
 #[test]
 fn every_refusal_is_a_line_that_fail2ban_reads() {
@@ -86,4 +88,47 @@ fn every_refusal_is_a_line_that_fail2ban_reads() {
         .arg(root().join("contrib/fail2ban/filter.d/vscp-link.conf")));
     assert!(output.contains("5 matched"), "{output}");
     assert!(!output.contains("192.0.2.9 "), "{output}");
+}
+
+#[test]
+fn refused_commands_of_a_websocket_are_lines_too() {
+    let server = Server::start("", "");
+    let refused = ["-;SF;7;", "\"command\" : \"SF\",  \"errcode\" : 7,"];
+    let commands = ["C;SF;0,0,0,-;0,0,0,-", &ws2("SF", "")];
+    for ((dialect, refused), command) in [Ws1, Ws2].into_iter().zip(refused).zip(commands) {
+        let mut client = websocket::Client::log_in(server.address(), dialect, "reader");
+        let here = client.socket.get_ref().local_addr().unwrap();
+        for _ in 0..25 {
+            let answer = client.ask(command);
+            assert!(answer.contains(refused), "{answer}");
+        }
+        // One that may be asked is none of them.
+        client.must("OPEN");
+        drop(client);
+        server.logged(&format!("commands refused client={here} "), 1);
+        let log = server.log();
+        let of = |words: &str| {
+            let mut lines = log.lines().filter(|line| line.contains(words));
+            let first = lines.next().unwrap_or_default().to_owned();
+            (first, 1 + lines.count())
+        };
+        assert_eq!(
+            of(&format!("command refused client={here} ")),
+            (
+                format!(
+                    "info command refused client={here} user=reader command=SETFILTER \
+                     reason=Not allowed to do that (check privileges)"
+                ),
+                20
+            )
+        );
+        assert_eq!(
+            of(&format!("commands refused client={here} ")),
+            (
+                format!("info commands refused client={here} user=reader more=5"),
+                1
+            )
+        );
+    }
+    server.driver.close();
 }
