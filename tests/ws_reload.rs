@@ -16,6 +16,7 @@ mod support;
 
 use support::client::Client as LinkClient;
 use support::dialogue;
+use support::mosquitto::free_port;
 use support::raw::{OPENING, Raw, opened, request};
 use support::tools::{PATIENCE, wait_until};
 use support::websocket::{Client, DEFAULTS, KEY, is_in};
@@ -280,5 +281,168 @@ fn users_and_keys_change_while_the_driver_runs() {
     let auth = requests::auth(Ws2, &[0xFF; 16], &client.sid, "admin", "secret");
     assert!(is_in(&client.ask(&auth)));
     admin.must("NOOP");
+    bench.driver().close();
+}
+
+#[test]
+fn the_filter_for_clients_changes_while_the_driver_runs() {
+    let bench = Bench::start(&with(""));
+    let mut link = LinkClient::log_in(bench.driver().addresses()[0]);
+    let mut clients = BOTH.map(|dialect| Client::log_in(bench.websocket(), dialect, "admin"));
+    // What the host reads of one event of each class.
+    let mut passed = |client: &mut Client| {
+        for class in [20, 30] {
+            let event = format!("0,{class},3,,,,-,{class}");
+            assert_eq!(client.send_event(&event), Ok(()));
+        }
+        // It is not for the link.
+        link.must("send 0,40,3,,,,-,40");
+        let read = || bench.driver().read(PATIENCE).unwrap().class;
+        std::iter::from_fn(|| Some(read()).filter(|class| *class != 40)).collect::<Vec<_>>()
+    };
+    for (members, expected) in [
+        ("", &[20, 30][..]),
+        (", \"rx-filter\": \"0,20,0,-;0,0xFFFF,0,-\"", &[20]),
+        (", \"rx-filter\": \"0,30,0,-;0,0xFFFF,0,-\"", &[30]),
+        ("", &[20, 30]),
+    ] {
+        bench.edit(&with(members));
+        for client in &mut clients {
+            wait_until("the filter counts", || passed(client) == expected);
+        }
+    }
+    bench.driver().close();
+}
+
+#[test]
+fn the_names_of_events_change_while_the_driver_runs_and_for_what_waits() {
+    let bench = Bench::start(&with(""));
+    let [mut open, mut closed] = [0; 2].map(|_| Client::log_in(bench.websocket(), Ws2, "admin"));
+    open.must("OPEN");
+    let write = |byte: u8| {
+        let line = format!("0,20,3,,,,::1,{byte}");
+        let event = vscpl2drv_link::event::text::parse(&line, &DEFAULTS).unwrap();
+        bench.driver().write(event);
+    };
+    let names = |client: &mut Client| {
+        let text = client.text().unwrap();
+        (
+            text.contains("\"vscpClass\": 20"),
+            text.contains("\"class\": 20"),
+        )
+    };
+    write(1);
+    assert_eq!(names(&mut open), (true, false));
+    let mut waiting = 1;
+    for (choice, expected) in [("plain", (false, true)), ("both", (true, true))] {
+        bench.edit(&with(&format!(", \"event-names\": \"{choice}\"")));
+        wait_until("the names are others", || {
+            write(2);
+            waiting += 1;
+            names(&mut open) == expected
+        });
+    }
+    // What was written to the other one before was written with other names.
+    closed.must("OPEN");
+    for _ in 0..waiting {
+        assert_eq!(names(&mut closed), (true, true));
+    }
+    closed.must("NOOP");
+    bench.driver().close();
+}
+
+#[test]
+fn vectors_of_the_clients_own_are_allowed_and_forbidden_while_the_driver_runs() {
+    let bench = Bench::start(&with(""));
+    let address = bench.websocket();
+    let mut number = 0_u128;
+    // A login with a vector that nobody has used, by somebody who was here before or is new.
+    let mut log_in = |client: &mut Client| {
+        number += 1;
+        let auth = requests::auth(Ws2, &KEY, &number.to_be_bytes(), "admin", "secret");
+        is_in(&client.ask(&auth))
+    };
+    let mut here = Client::connect(address, Ws2);
+    assert!(!log_in(&mut here));
+    for (members, allowed) in [(", \"allow-foreign-iv\": true", true), ("", false)] {
+        bench.edit(&with(members));
+        wait_until("it is otherwise", || {
+            log_in(&mut Client::connect(address, Ws2)) == allowed
+        });
+        assert_eq!(log_in(&mut here), allowed);
+    }
+    bench.driver().close();
+}
+
+#[test]
+fn files_are_served_and_are_not_while_the_driver_runs() {
+    let bench = Bench::start(&with(""));
+    let address = bench.websocket();
+    let folder = |name: &str| {
+        let folder = bench.path(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("page.txt"), name).unwrap();
+        folder
+    };
+    let page = || {
+        let mut raw = Raw::connect(address);
+        raw.send(request("GET /page.txt", &[("Host", "x")]));
+        let response = raw.response();
+        (response.status, response.text().to_owned())
+    };
+    let (one, two) = (folder("one"), folder("two"));
+    let mut client = Client::open(address, Ws1, "admin");
+    assert_eq!(page().0, 404);
+    for (root, enabled, expected) in [
+        (&one, true, Some("one")),
+        (&two, true, Some("two")),
+        (&two, false, None),
+        (&one, true, Some("one")),
+    ] {
+        let members = format!(", \"enable-static\": {enabled}, \"web-root\": {root:?}");
+        bench.edit(&with(&members));
+        wait_until("it is served, or not", || match expected {
+            Some(words) => page() == (200, words.to_owned()),
+            None => page().0 == 404,
+        });
+    }
+    // Without a word on it there are none either.
+    bench.edit(&with(""));
+    wait_until("it is not served", || page().0 == 404);
+    client.must("NOOP");
+    bench.driver().close();
+}
+
+#[test]
+fn websockets_move_to_another_address_while_the_driver_runs() {
+    let bench = Bench::start(&with(""));
+    let mut link = LinkClient::log_in(bench.driver().addresses()[0]);
+    let mut before = bench.websocket();
+    for interface in [
+        format!("ws://127.0.0.1:{}", free_port()),
+        format!("ws://[::1]:{}", free_port()),
+    ] {
+        let mut old = BOTH.map(|dialect| Client::open(before, dialect, "admin"));
+        let mut stranger = Client::connect(before, Ws2);
+        bench.edit(&format!(
+            "{LINK}, \"websocket\": {{\"interface\": \"{interface}\"}}"
+        ));
+        for client in &mut old {
+            assert_eq!(client.text(), None);
+        }
+        assert_eq!(stranger.text(), None);
+        wait_until("it is served elsewhere", || {
+            let all = bench.driver().addresses();
+            all.len() == 2 && all[1] != before
+        });
+        let now = bench.websocket();
+        assert_eq!(format!("ws://{now}"), interface);
+        for dialect in BOTH {
+            Client::open(now, dialect, "admin").must("NOOP");
+        }
+        assert!(std::net::TcpStream::connect(before).is_err());
+        before = now;
+    }
+    link.must("noop");
     bench.driver().close();
 }
