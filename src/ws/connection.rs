@@ -83,6 +83,8 @@ where
         // What was asked before is answered, as far as somebody still listens.
         let _ = tokio::time::timeout(LINGER, connection.flush()).await;
     }
+    // Who comes back at once finds the place free.
+    connection.performer.leave();
     if let Some((code, reason)) = end.close() {
         let farewell = async {
             let frame = CloseFrame {

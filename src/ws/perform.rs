@@ -119,6 +119,11 @@ impl Performer {
         Ok(())
     }
 
+    /// Leaves the channel, before the connection ends.
+    pub(super) fn leave(&mut self) {
+        self.visitor.log_out();
+    }
+
     /// Logs in whoever the client's certificate names, where that is a user.
     pub(super) fn log_in_by_certificate(&mut self, session: &mut Session) {
         if let Beneath::Tls(Some(name)) = &self.beneath

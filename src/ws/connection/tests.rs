@@ -196,8 +196,10 @@ async fn who_is_silent_is_asked_and_stays_as_long_as_it_answers() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_logged_in_and_not_open_may_be_silent_for_idle_timeout() {
-    let mut peer = Peer::connect().await;
+    let context = context(false);
+    let mut peer = Peer::at(&context, Dialect::Ws1).await;
     peer.log_in(false).await;
+    assert_eq!(context.gate.hub.channels().len(), 1);
     let start = Instant::now();
     let close = loop {
         match peer.next().await {
@@ -209,6 +211,9 @@ async fn who_is_logged_in_and_not_open_may_be_silent_for_idle_timeout() {
         panic!("{close:?}");
     };
     assert_eq!(&*frame.reason, "silent for too long");
+    // It is out already: nobody waits for its answer to that.
+    assert_eq!(context.gate.hub.channels().len(), 0);
+    assert!(!peer.server.is_finished());
     let idle = Limits::default().idle_timeout;
     assert!(start.elapsed() >= idle, "{:?}", start.elapsed());
 }
