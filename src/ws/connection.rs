@@ -425,12 +425,13 @@ async fn within(
     }
 }
 
-/// Returns when the client leaves. What it says meanwhile is kept, as much as is answered at once.
+/// Returns when the client leaves. What it says meanwhile is kept, with what waits already as much
+/// as is answered at once.
 async fn left<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut WebSocketStream<S>,
     waiting: &mut VecDeque<Message>,
 ) -> End {
-    let mut bytes = 0;
+    let mut bytes = waiting.iter().map(Message::len).sum::<usize>();
     while waiting.len() < BATCH && bytes < MOST_WAITING {
         match socket.next().await {
             Some(Ok(message)) => {

@@ -276,3 +276,22 @@ async fn who_is_logged_in_by_a_certificate_need_not_hurry() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_said_while_logins_are_checked_is_kept_and_no_more_than_is_answered_at_once() {
+    let (near, far) = tokio::io::duplex(1024 * 1024);
+    let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+    let mut server = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+    for n in 0..100 {
+        let text = format!("{n:>width$}", width = MOST_WAITING / 4);
+        client.send(Message::from(text)).await.unwrap();
+    }
+    let mut waiting = VecDeque::new();
+    for n in 0..20 {
+        // One of them is the next login.
+        assert!(left(&mut server, &mut waiting).now_or_never().is_none());
+        assert_eq!(waiting.len(), 4);
+        let next = waiting.pop_front().unwrap().into_text().unwrap();
+        assert_eq!(next.trim(), n.to_string());
+    }
+}
