@@ -161,7 +161,10 @@ impl From<RandomError> for End {
 impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error {
-            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
+            // Without a word, or with one, and there was still something to say.
+            Error::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
+            ) => Self::Gone,
             error @ (Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_)) => {
                 Self::Bad(Box::new(error))
             }

@@ -295,3 +295,15 @@ async fn what_is_said_while_logins_are_checked_is_kept_and_no_more_than_is_answe
         assert_eq!(next.trim(), n.to_string());
     }
 }
+
+#[test]
+fn a_client_that_has_closed_breaks_no_rule_when_it_is_answered() {
+    for error in [
+        ProtocolError::SendAfterClosing,
+        ProtocolError::ResetWithoutClosingHandshake,
+    ] {
+        assert!(matches!(End::from(Error::Protocol(error)), End::Gone));
+    }
+    let wrong = Error::Protocol(ProtocolError::UnexpectedContinueFrame);
+    assert!(matches!(End::from(wrong), End::Bad(_)));
+}
