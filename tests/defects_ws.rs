@@ -62,10 +62,6 @@ fn an_event_reaches_those_who_may_have_it_in_their_own_form_and_nobody_else() {
     );
     let server = Server::with_users(&file, "", &mqtt);
     let address = server.address();
-    let mut plain = Raw::connect(address);
-    plain.send(request("GET /rest", &[("Host", "x")]));
-    assert_eq!(plain.response().status, 404);
-    let mut bare = Raw::connect(address);
     let mut strangers = BOTH.map(|dialect| Client::connect(address, dialect));
     let mut closed = BOTH.map(|dialect| Client::log_in(address, dialect, "admin"));
     let mut mute = BOTH.map(|dialect| Client::open(address, dialect, "mute"));
@@ -80,13 +76,6 @@ fn an_event_reaches_those_who_may_have_it_in_their_own_form_and_nobody_else() {
         client
     });
     let mut open = BOTH.map(|dialect| Client::open(address, dialect, "admin"));
-    // Events of both kinds of clients, and of a broker.
-    for (n, dialect) in (0..).zip(BOTH) {
-        let mut sender = Client::open(address, dialect, "admin");
-        assert_eq!(sender.send_event(&format!("0,20,3,,,,-,{n}")), Ok(()));
-        // Nothing of it comes back.
-        sender.must("NOOP");
-    }
     wait_until("the broker is there", || {
         let mut raw = Raw::connect(address);
         raw.send(request(
@@ -95,6 +84,18 @@ fn an_event_reaches_those_who_may_have_it_in_their_own_form_and_nobody_else() {
         ));
         raw.response().status == 200
     });
+    // Last of all: they are given up after a while.
+    let mut plain = Raw::connect(address);
+    plain.send(request("GET /rest", &[("Host", "x")]));
+    assert_eq!(plain.response().status, 404);
+    let mut bare = Raw::connect(address);
+    // Events of both kinds of clients, and of a broker.
+    for (n, dialect) in (0..).zip(BOTH) {
+        let mut sender = Client::open(address, dialect, "admin");
+        assert_eq!(sender.send_event(&format!("0,20,3,,,,-,{n}")), Ok(()));
+        // Nothing of it comes back.
+        sender.must("NOOP");
+    }
     let event = "{\"vscpClass\": 20, \"vscpType\": 3, \"vscpGuid\": \"-\", \"vscpData\": [2]}";
     publish(broker.port(), "vscp/x", event);
     for client in &mut open {
