@@ -303,8 +303,10 @@ impl Backlog {
         self.spool.is_some()
     }
 
-    /// Writes what is left and lets go of the disk.
+    /// Writes what is left, and how far the other side was heard, and lets go of the disk. What
+    /// was taken from there has to be as safe by now as it gets.
     pub fn close(&self) {
+        self.note_heard();
         if let Some(spool) = &self.spool {
             spool.close();
         }

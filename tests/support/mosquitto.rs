@@ -298,6 +298,11 @@ impl Proxy {
         self.address.port()
     }
 
+    /// Ends of the connections that there have been since the last cut: two for each.
+    pub fn connections(&self) -> usize {
+        self.streams.lock().unwrap().len()
+    }
+
     /// Cuts every connection, with a reset where something is on its way.
     pub fn cut(&self) -> usize {
         let streams = std::mem::take(&mut *self.streams.lock().unwrap());

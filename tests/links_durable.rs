@@ -1,0 +1,420 @@
+//! Links between drivers of this kind, each with a broker of its own: nothing is lost, and nothing
+//! comes twice.
+
+#![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use vscpl2drv_link::driver::{Driver, Source};
+
+mod support;
+
+use support::bench::{number, persist};
+use support::client::Client;
+use support::dialogue;
+use support::mosquitto::{Mosquitto, Proxy, Subscriber};
+use support::tools::wait_until;
+
+/// A driver with a broker.
+struct Server {
+    driver: Option<Driver>,
+    place: TempDir,
+    number: u8,
+    config: String,
+}
+
+impl Server {
+    /// `number` makes its GUID; `links` are its links, each by name, port and more members.
+    fn start(number: u8, broker: u16, links: &[(&str, u16, &str)], members: &str) -> Self {
+        let place = TempDir::new().unwrap();
+        let one = |(name, port, more): &(&str, u16, &str)| {
+            format!(
+                "{{\"name\": \"{name}\", \"host\": \"127.0.0.1\", \"port\": {port}, \
+                   \"user\": \"admin\", \"password\": \"secret\", \"max-out-queue\": 1000000, \
+                   \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}} {more}}}"
+            )
+        };
+        let links: Vec<String> = links.iter().map(one).collect();
+        let config = format!(
+            "{{\"interface\": \"INTERFACE\", \"abi\": \"v2\", \"path-users\": {:?}, \
+               \"max-out-queue\": 1000000, \"links\": [{}], {members} \
+               \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {broker}, \
+                 \"reconnect\": {{\"delay\": 1}}, \
+                 \"publish\": [{{\"topic\": \"ev\", \"qos\": 1, \"format\": \"string\"}}], \
+                 \"subscribe\": [{{\"topic\": \"ev\", \"qos\": 1}}]}}, \
+               \"logging\": {{\"file-path\": {:?}, \"file-pattern\": \"%l %v\"}}}}",
+            dialogue::users(),
+            links.join(", "),
+            place.path().join("log"),
+        );
+        let config = config.replace("PLACE", &place.path().display().to_string());
+        let mut server = Self {
+            driver: None,
+            place,
+            number,
+            config,
+        };
+        server.open("127.0.0.1:0");
+        server
+    }
+
+    fn open(&mut self, interface: &str) {
+        let source = Source {
+            config: self.config.replace("INTERFACE", interface),
+            guid: format!(
+                "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:{:02X}:00:00:00:00",
+                self.number
+            )
+            .parse()
+            .unwrap(),
+        };
+        self.driver = Driver::open(source);
+        assert!(self.driver.is_some(), "{}", self.log());
+        wait_until("the broker is there", || {
+            let mut client = Client::log_in(self.address());
+            let uplink = client.ask("test");
+            uplink
+                .iter()
+                .any(|line| line.contains("uplink 127") && line.contains("passed"))
+        });
+    }
+
+    fn close(&mut self) {
+        self.driver.take().unwrap().close();
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.driver.as_ref().unwrap().addresses()[0]
+    }
+
+    fn port(&self) -> u16 {
+        self.address().port()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
+    }
+
+    fn guid(&self) -> String {
+        format!("FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:{:02X}:", self.number)
+    }
+
+    /// All its links go in both directions.
+    fn is_linked(&self) {
+        wait_until("the links are up", || {
+            let lines = Client::log_in(self.address()).ask("test");
+            let links = lines.iter().filter(|line| line.starts_with("link "));
+            links.clone().count() > 0 && links.clone().all(|line| line.contains("passed"))
+        });
+    }
+
+    fn status(&self) -> String {
+        Client::log_in(self.address()).ask("test").join("\n")
+    }
+}
+
+/// How often each number of each driver's clients came.
+#[derive(Default)]
+struct Seen(HashMap<(String, usize), usize>);
+
+impl Seen {
+    /// Takes messages until so many different ones have come, and none comes any more.
+    fn collect(&mut self, subscriber: &Subscriber, servers: &[&Server], different: usize) {
+        loop {
+            let patience = match self.0.len() < different {
+                true => Duration::from_secs(60),
+                false => Duration::from_millis(1500),
+            };
+            let Some((_, payload)) = subscriber.message_within(patience) else {
+                break;
+            };
+            let from = servers.iter().find(|one| payload.contains(&one.guid()));
+            let from = from.unwrap_or_else(|| panic!("{payload}"));
+            *self.0.entry((from.guid(), number(&payload))).or_default() += 1;
+        }
+        assert_eq!(self.0.len(), different, "events are missing");
+    }
+
+    fn each_once(&self) {
+        let twice: Vec<_> = self.0.iter().filter(|(_, count)| **count > 1).collect();
+        assert!(
+            twice.is_empty(),
+            "{} came twice: {:?}",
+            twice.len(),
+            twice.first()
+        );
+    }
+}
+
+fn send(server: &Server, count: usize) -> thread::JoinHandle<()> {
+    let address = server.address();
+    thread::spawn(move || assert_eq!(persist(address, 0..count, |_| ()), None))
+}
+
+#[test]
+fn a_hundred_thousand_each_way_through_twenty_resets() {
+    const COUNT: usize = 100_000;
+    let (near_broker, far_broker) = (Mosquitto::start(), Mosquitto::start());
+    let subscribers = [&near_broker, &far_broker].map(|one| Subscriber::start(one.port(), "ev", 1));
+    let mut far = Server::start(2, far_broker.port(), &[], "");
+    let proxy = Proxy::start(far.port());
+    let mut near = Server::start(1, near_broker.port(), &[("far", proxy.port(), "")], "");
+    near.is_linked();
+    let senders = [send(&near, COUNT), send(&far, COUNT)];
+    let mut cuts = 0;
+    while cuts < 20 {
+        thread::sleep(Duration::from_millis(100));
+        // Both connections, each with its two ends.
+        if proxy.connections() >= 4 {
+            proxy.cut();
+            cuts += 1;
+        }
+    }
+    senders
+        .into_iter()
+        .for_each(|sender| sender.join().unwrap());
+    for subscriber in &subscribers {
+        let mut seen = Seen::default();
+        seen.collect(subscriber, &[&near, &far], 2 * COUNT);
+        seen.each_once();
+    }
+    let lost = near.log().matches("next attempt in").count();
+    assert!(lost >= 20, "{lost}");
+    near.close();
+    far.close();
+}
+
+#[test]
+fn the_far_driver_is_closed_and_opened_again() {
+    const COUNT: usize = 20_000;
+    let (near_broker, far_broker) = (Mosquitto::start(), Mosquitto::start());
+    let subscribers = [&near_broker, &far_broker].map(|one| Subscriber::start(one.port(), "ev", 1));
+    let disk = "\"outbox\": {\"path\": \"PLACE/outbox\"},";
+    let mut far = Server::start(2, far_broker.port(), &[], disk);
+    let port = far.port();
+    let mut near = Server::start(1, near_broker.port(), &[("far", port, "")], disk);
+    near.is_linked();
+    let sender = send(&near, COUNT);
+    let mut sent = 0;
+    for round in 1..=4 {
+        assert_eq!(
+            persist(far.address(), sent..round * COUNT / 4, |_| ()),
+            None
+        );
+        sent = round * COUNT / 4;
+        far.close();
+        far.open(&format!("127.0.0.1:{port}"));
+    }
+    sender.join().unwrap();
+    for subscriber in &subscribers {
+        let mut seen = Seen::default();
+        seen.collect(subscriber, &[&near, &far], 2 * COUNT);
+        seen.each_once();
+    }
+    near.close();
+    far.close();
+}
+
+/// What comes while a driver is closed waits at the other one, and what waits at the closed one
+/// leaves when it is there again.
+#[test]
+fn the_near_driver_is_closed_and_opened_again() {
+    let (near_broker, far_broker) = (Mosquitto::start(), Mosquitto::start());
+    let subscribers = [&near_broker, &far_broker].map(|one| Subscriber::start(one.port(), "ev", 1));
+    let disk = "\"outbox\": {\"path\": \"PLACE/outbox\"},";
+    let mut far = Server::start(2, far_broker.port(), &[], disk);
+    let port = far.port();
+    let mut near = Server::start(1, near_broker.port(), &[("far", port, "")], disk);
+    near.is_linked();
+    near.close();
+    // What waits for a link has come back from the broker first.
+    let mut watcher = Client::log_in(far.address());
+    watcher.must("rcvloop");
+    assert_eq!(persist(far.address(), 0..1000, |_| ()), None);
+    (0..1000).for_each(|_| drop(watcher.event()));
+    // Both are away for a while.
+    far.close();
+    near.open("127.0.0.1:0");
+    assert_eq!(persist(near.address(), 0..1000, |_| ()), None);
+    wait_until("all of it waits for the far end", || {
+        near.status().contains("1000 events wait, 0 sent")
+    });
+    near.close();
+    near.open("127.0.0.1:0");
+    far.open(&format!("127.0.0.1:{port}"));
+    for subscriber in &subscribers {
+        let mut seen = Seen::default();
+        seen.collect(subscriber, &[&near, &far], 2000);
+        seen.each_once();
+    }
+    near.close();
+    far.close();
+}
+
+/// Each has a link to the other, both in both directions.
+#[test]
+fn two_servers_that_are_linked_both_ways() {
+    let brokers = [Mosquitto::start(), Mosquitto::start()];
+    let ports = [free(), free()];
+    let mut servers: Vec<Server> = (0..2)
+        .map(|at| {
+            let mut server = Server::start(
+                at as u8 + 1,
+                brokers[at].port(),
+                &[("other", ports[1 - at], "")],
+                "",
+            );
+            server.close();
+            server.open(&format!("127.0.0.1:{}", ports[at]));
+            server
+        })
+        .collect();
+    each_client_sees_each_event_once(&mut servers, 500);
+}
+
+#[test]
+fn a_ring_of_three() {
+    let brokers = [Mosquitto::start(), Mosquitto::start(), Mosquitto::start()];
+    let ports = [free(), free(), free()];
+    let mut servers: Vec<Server> = (0..3)
+        .map(|at| {
+            let next = ports[(at + 1) % 3];
+            let mut server =
+                Server::start(at as u8 + 1, brokers[at].port(), &[("next", next, "")], "");
+            server.close();
+            server.open(&format!("127.0.0.1:{}", ports[at]));
+            server
+        })
+        .collect();
+    each_client_sees_each_event_once(&mut servers, 500);
+}
+
+fn free() -> u16 {
+    support::mosquitto::free_port()
+}
+
+fn each_client_sees_each_event_once(servers: &mut [Server], count: usize) {
+    servers.iter().for_each(Server::is_linked);
+    let mut clients: Vec<Client> = servers
+        .iter()
+        .map(|server| {
+            let mut client = Client::log_in(server.address());
+            client.must("rcvloop");
+            client
+        })
+        .collect();
+    let senders: Vec<_> = servers.iter().map(|server| send(server, count)).collect();
+    senders
+        .into_iter()
+        .for_each(|sender| sender.join().unwrap());
+    // One that is equal to one that was sent is another event.
+    let mut twin = Client::log_in(servers[0].address());
+    for _ in 0..2 {
+        twin.must("send 0,20,3,,2020-02-20T20:20:20Z,5,FF:FF:00:00:00:00:00:00:00:00:00:00:00:00:00:01,7,7,7,7");
+    }
+    for (at, client) in clients.iter_mut().enumerate() {
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        for _ in 0..servers.len() * count + 2 {
+            let event = client.event();
+            let fields: Vec<&str> = event.split(',').collect();
+            *seen.entry(fields[6..].join(",")).or_default() += 1;
+        }
+        let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
+        assert_eq!(twice.len(), 1, "at {at}: {twice:?}");
+        assert!(twice[0].0.starts_with("FF:FF:00"), "at {at}: {twice:?}");
+        assert_eq!(*twice[0].1, 2);
+        // And no more, however long one waits.
+        assert_eq!(client.line().as_deref(), Some("+OK"), "at {at}");
+        assert_eq!(client.line().as_deref(), Some("+OK"), "at {at}");
+    }
+    for server in servers {
+        assert!(
+            server.status().contains("suppressed"),
+            "{}",
+            server.status()
+        );
+        server.close();
+    }
+}
+
+#[test]
+fn what_waits_for_a_link_goes_with_its_user() {
+    let broker = Mosquitto::start();
+    let disk = "\"outbox\": {\"path\": \"PLACE/outbox\"},";
+    let mut far = Server::start(2, broker.port(), &[], disk);
+    let mut client = Client::log_in(far.address());
+    assert_eq!(
+        client.must("xlink 1 near 00000000000000ab 5"),
+        ["4", "+OK - Success."]
+    );
+    let folder = |far: &Server| -> Vec<PathBuf> {
+        let here = far.place.path().join("outbox/links-here");
+        let entries = fs::read_dir(here).unwrap().flatten();
+        entries.map(|entry| entry.path()).collect()
+    };
+    assert_eq!(folder(&far).len(), 1);
+    let event = "0,20,3,,,,::7,1";
+    for (command, answer) in [
+        ("xsend 5 00000000000000cd.1", "+OK"),
+        ("xsend 5 00000000000000cd.1", "+OK"),
+        ("xsend 4 00000000000000cd.9", "+OK"),
+        ("xsend 6 00000000000000cd.1", "+OK"),
+        ("xsend 7 nonsense", "-OK"),
+        ("xsend x 00000000000000cd.2", "-OK"),
+    ] {
+        let reply = client.ask(&format!("{command} {event}"));
+        assert!(reply[0].starts_with(answer), "{command}: {reply:?}");
+    }
+    for bad in [
+        "xlink",
+        "xlink 2 near ab 1",
+        "xlink 1 a/b ab 1",
+        "xlink 1 near xy 1",
+        "xlink 1 near ab",
+        "xrcv 1 near",
+        "xack x",
+        "xack 5",
+        "xlink 1 near ab 1 more",
+    ] {
+        assert!(client.ask(bad)[0].starts_with("-OK"), "{bad}");
+    }
+    // It goes on where it was, in another session, of another start.
+    drop(client);
+    far.close();
+    far.open("127.0.0.1:0");
+    let mut client = Client::log_in(far.address());
+    assert_eq!(
+        client.must("xlink 1 near 00000000000000ab 1"),
+        ["6", "+OK - Success."]
+    );
+    assert_eq!(
+        client.must("xlink 1 near 00000000000000ac 1"),
+        ["0", "+OK - Success."]
+    );
+    let queue = client.must("xrcv 1 near 0 0").remove(0);
+    assert_eq!(queue.len(), 16);
+    let mut sender = Client::log_in(far.address());
+    sender.must("send 0,20,3,,,,-,1");
+    let line = client.event();
+    assert!(line.contains(",20,3,"), "{line}");
+    let number: u64 = line.split(' ').next().unwrap().parse().unwrap();
+    // Not acknowledged, so the next session has it again, and this one ends.
+    let mut other = Client::log_in(far.address());
+    assert_eq!(other.must(&format!("xrcv 1 near {queue} 0"))[0], queue);
+    assert_eq!(other.event(), line);
+    while let Some(line) = client.line() {
+        assert_eq!(line, "+OK", "the first session ends");
+    }
+    other.must(&format!("xack {number}"));
+    drop(other);
+    let mut third = Client::log_in(far.address());
+    third.must(&format!("xrcv 1 near {queue} {number}"));
+    assert_eq!(third.line().as_deref(), Some("+OK"), "nothing waits");
+    far.close();
+}
