@@ -1,13 +1,11 @@
 //! Everything of a driver that runs: log, runtime, hub, link server, bridge. The only place that
 //! knows the order of start and stop.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Dispatch;
 
 use super::bridges::{About, Bridges};
+use super::failure::{Cause, StartError};
 use super::frailty::Frailty;
 use super::host::HostPort;
 use super::interfaces::{self, Bound, Interfaces, Place, Servers, places};
@@ -23,8 +22,7 @@ use super::links::Links;
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::settings::{routing, rules, servers, standing_place};
 use super::watch::Seen;
-use super::{Source, plan, report, runtime};
-use crate::auth::RandomError;
+use super::{Source, plan, runtime};
 use crate::config::model::{AbiChoice, DaemonEntry, GenerationChoice, Interface, InterfaceHost};
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
@@ -32,12 +30,10 @@ use crate::gate::Gate;
 use crate::hub::{Downlink, Hub};
 use crate::link::Control;
 use crate::link::standing::Standings;
-use crate::log::{LogError, Logger};
-use crate::mqtt::{Leftover, MqttError};
-use crate::net::listener::BindError;
-use crate::net::tls::TlsError;
+use crate::log::Logger;
+use crate::mqtt::Leftover;
 use crate::net::tls::server::Acceptor;
-use crate::remote::{LinkError, Unsent};
+use crate::remote::Unsent;
 use crate::wire::payload::Style;
 
 /// A running driver.
@@ -104,61 +100,6 @@ pub(super) struct Waiting {
     pub(super) brokers: Vec<Leftover>,
     /// To the far ends of links.
     pub(super) links: Vec<Unsent>,
-}
-
-/// Why a driver does not start.
-#[derive(Debug, Error)]
-enum Cause {
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error("the log cannot be opened")]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error("TLS cannot be set up")]
-    Tls(#[from] TlsError),
-    #[error("the bridge to MQTT cannot start")]
-    Mqtt(#[from] MqttError),
-    #[error("a link cannot be made")]
-    Link(#[from] LinkError),
-    #[error("the link server cannot start")]
-    Random(#[from] RandomError),
-    #[error("it is being closed")]
-    Closing,
-    #[error("the runtime cannot start")]
-    Runtime(#[from] std::io::Error),
-}
-
-/// A start that failed, and the log to say so in.
-pub(super) struct StartError {
-    cause: Box<Cause>,
-    logger: Option<Logger>,
-}
-
-impl StartError {
-    fn new(cause: Cause, logger: Option<Logger>) -> Self {
-        Self {
-            cause: Box::new(cause),
-            logger,
-        }
-    }
-
-    /// Says why: in the driver's log where it has one, else in the system's.
-    pub(super) fn report(self) {
-        let text = format!("the driver does not start: {self}");
-        match &self.logger {
-            Some(logger) => tracing::dispatcher::with_default(&logger.dispatch(), || {
-                text.lines().for_each(|line| tracing::error!("{line}"));
-            }),
-            None => text.lines().for_each(report),
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&with_causes(&*self.cause))
-    }
 }
 
 impl Engine {

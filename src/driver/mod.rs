@@ -9,6 +9,7 @@
 mod bridges;
 mod checks;
 mod engine;
+mod failure;
 mod frailty;
 mod host;
 mod interfaces;
@@ -34,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Guid};
 use crate::link::Control;
-use engine::{Engine, Failed, StartError, Stopped, Waiting};
+use engine::{Engine, Failed, Stopped, Waiting};
+use failure::StartError;
 use host::HostPort;
 pub use host::ReadError;
 pub use layout::{Layout, layout_of_host};

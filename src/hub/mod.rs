@@ -13,9 +13,10 @@ mod routes;
 mod shared;
 mod sink;
 mod tags;
+mod twins;
 mod uplink;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ pub use uplink::{Uplink, UplinkStatus};
 
 use routes::Routes;
 use tags::Tags;
+use twins::{Copy as TwinCopy, Fate, Twins};
 
 use crate::auth::{Service, User, random};
 use crate::event::{Event, FilterPair, Guid, Tag};
@@ -142,6 +144,9 @@ pub struct Hub {
     /// Tags that were given.
     tagged: AtomicU64,
     tags: Mutex<Tags>,
+    /// There are links, or there have been.
+    linked: AtomicBool,
+    twins: Mutex<Twins>,
     routes: RwLock<Routes>,
     totals: Totals,
     born: Instant,
@@ -163,6 +168,8 @@ impl Hub {
             origin,
             tagged: AtomicU64::new(0),
             tags: Mutex::default(),
+            linked: AtomicBool::new(false),
+            twins: Mutex::default(),
             routes: RwLock::default(),
             totals: Totals::default(),
             born: Instant::now(),
@@ -275,6 +282,9 @@ impl Hub {
         let id = u16::try_from(at + 1).map_err(|_| AttachError::NoChannel)?;
         let guid = self.guid.channel(id);
         let kind = client.kind;
+        if matches!(kind, Kind::Link | Kind::Standing) {
+            self.linked.store(true, Ordering::Relaxed);
+        }
         let channel = Arc::new(Channel::new(id, guid, kind, client, most));
         Arc::make_mut(&mut channels).insert(at, Arc::clone(&channel));
         Ok(channel)
@@ -330,13 +340,30 @@ impl Hub {
             self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
             return Ok(Arrival::Known);
         }
-        match self.submit_as(channel, event, tag) {
+        match self.twins().by_link(&event, self.age()) {
+            TwinCopy::New => {}
+            TwinCopy::Known => {
+                self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
+                return Ok(Arrival::Known);
+            }
+            TwinCopy::Awaited => {
+                tags().forget(tag);
+                return Err(SubmitError::Full);
+            }
+        }
+        match self.submit_as(channel, event.clone(), tag) {
             Ok(()) => Ok(Arrival::Taken),
             Err(error) => {
                 tags().forget(tag);
+                self.twins().not_taken(&event, self.age());
                 Err(error)
             }
         }
+    }
+
+    /// The far end of a link uses a broker that this driver uses too.
+    pub fn shares_a_broker(&self) {
+        self.twins().share();
     }
 
     /// An event that came by a link without a tag, and was found to come from here.
@@ -481,6 +508,10 @@ impl Hub {
         }
     }
 
+    fn twins(&self) -> MutexGuard<'_, Twins> {
+        self.twins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn echoes(&self) -> MutexGuard<'_, Echoes> {
         self.echoes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -493,8 +524,20 @@ impl Hub {
 impl Downlink for Hub {
     fn deliver(&self, mut event: Event) {
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
-        let echo = self.echoes().meet(&event, self.age());
+        let now = self.age();
+        let echo = self.echoes().meet(&event, now);
         let origin = echo.and_then(|echo| echo.origin);
+        let mut by_links = true;
+        let linked = self.linked.load(Ordering::Relaxed);
+        if linked && echo.is_some() {
+            self.twins().echo(&event, now);
+        } else if linked {
+            match self.twins().by_uplink(&event, now) {
+                Fate::Known => return self.suppressed(),
+                Fate::Everywhere => {}
+                Fate::NotByLinks => by_links = false,
+            }
+        }
         let routing = self.routing();
         if !routing.filter_in.passes(&event) {
             return self.filtered();
@@ -516,8 +559,13 @@ impl Downlink for Hub {
         let group = self.group_of(origin);
         // With `interconnect` the others have it already.
         let others_see_it = origin.is_none() || !routing.interconnect;
+        if linked && by_links {
+            self.twins().leaves(event.event(), now);
+        }
         self.fan_out(&event, |channel| {
-            if Some(channel.id()) == origin {
+            if !by_links && matches!(channel.kind(), Kind::Link | Kind::Standing) {
+                false
+            } else if Some(channel.id()) == origin {
                 // The far end of a link has it already.
                 sender_sees_it && channel.kind() != Kind::Link
             } else if group != 0 && channel.group() == group {

@@ -1,6 +1,7 @@
 //! Where clients' events go.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -38,6 +39,11 @@ pub trait Uplink: Send + Sync + fmt::Debug {
     /// Where an event is safe only after a while, waits until all that were committed are; the
     /// answer is false where that fails. `None` where an event is safe at once.
     fn secured(&self) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
+        None
+    }
+
+    /// Where its other side is on the network, as far as that is known.
+    fn at(&self) -> Option<SocketAddr> {
         None
     }
 

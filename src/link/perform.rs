@@ -13,6 +13,7 @@ use crate::auth::Service;
 use crate::event::EventTime;
 use crate::gate::{LoginError, Rules, Seat, Visitor};
 use crate::hub::{Channel, Kind, SharedEvent, SubmitError};
+use crate::net::place;
 use crate::os::now;
 use crate::wire::link::reply::{self, InterfaceKind, InterfaceRow};
 use crate::wire::link::{Answer, Identity, Request, Session, Statistics, Which};
@@ -241,11 +242,24 @@ impl Performer {
             Request::Mistake(text) => channel.mistake(text),
             Request::Interfaces => session.say(self.interfaces(), out),
             Request::CloseInterface(which) => return self.close(channel, which, session, out),
-            Request::Link { name, queue, first } => {
+            Request::Link {
+                name,
+                queue,
+                first,
+                brokers,
+            } => {
+                let hub = &self.context.gate.hub;
+                let ours = place::marks(hub.uplinks().iter().filter_map(|uplink| uplink.at()));
+                if place::meet(&ours, &brokers) {
+                    hub.shares_a_broker();
+                }
                 let standings = &self.context.standings;
                 let begun = self.linked.begin(standings, channel, &name, queue, first);
                 match begun {
-                    Ok(last) => session.say(Answer::Number(last), out),
+                    Ok(last) => {
+                        let brokers = ours.join(",");
+                        session.say(Answer::Linked { last, brokers }, out);
+                    }
                     Err(status) => session.say(status, out),
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -45,6 +46,8 @@ pub struct MqttBridge {
 #[derive(Default)]
 struct Link {
     up: bool,
+    /// Where the broker is, or was last.
+    at: Option<SocketAddr>,
     trouble: String,
 }
 
@@ -269,6 +272,11 @@ impl MqttBridge {
         }
     }
 
+    /// The address that the broker was reached at.
+    pub(super) fn reached(&self, at: SocketAddr) {
+        self.link().at = Some(at);
+    }
+
     pub(super) fn connected(&self) {
         self.link().up = true;
     }
@@ -277,7 +285,8 @@ impl MqttBridge {
     pub(super) fn disconnected(&self, trouble: String) -> bool {
         let mut link = self.link();
         let news = link.up || link.trouble != trouble;
-        *link = Link { up: false, trouble };
+        link.up = false;
+        link.trouble = trouble;
         news
     }
 
@@ -386,6 +395,10 @@ impl Uplink for MqttBridge {
     fn secured(&self) -> Option<Pin<Box<dyn Future<Output = bool> + Send>>> {
         let spool = self.spool.as_ref().filter(|_| self.required)?;
         Some(Box::pin(spool.secured()))
+    }
+
+    fn at(&self) -> Option<SocketAddr> {
+        self.link().at
     }
 
     fn status(&self) -> UplinkStatus {

@@ -168,6 +168,7 @@ impl Worker {
         for address in addresses {
             match Connection::open(address, route, *connect_timeout, options).await {
                 Ok((connection, welcome)) => {
+                    self.bridge.reached(address);
                     tracing::info!(
                         uplink = %self.bridge.place(),
                         client = %options.client_id,

@@ -4,5 +4,6 @@ pub mod accept;
 pub mod backoff;
 pub mod listener;
 pub mod lookup;
+pub mod place;
 pub mod stream;
 pub mod tls;

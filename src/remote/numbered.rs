@@ -14,6 +14,7 @@ use super::link::Link;
 use super::receiver::SILENCE;
 use crate::event::Guid;
 use crate::event::text::Defaults;
+use crate::net::place;
 use crate::os::now;
 use crate::wire::link::LINK_VERSION;
 use crate::wire::link::numbered::{self, Numbered};
@@ -37,8 +38,20 @@ pub(super) async fn begin(
     let backlog = link.backlog();
     let (queue, first) = (backlog.queue(), backlog.first().unwrap_or(1));
     let (queue, first) = (format!("{queue:016x}"), first.to_string());
-    let words = ["XLINK", LINK_VERSION, &link.config().name, &queue, &first];
+    let uplinks = link.hub().uplinks();
+    let ours = place::marks(uplinks.iter().filter_map(|uplink| uplink.at()));
+    let brokers = ours.join(",");
+    let name = &link.config().name;
+    let words = ["XLINK", LINK_VERSION, name, &queue, &first, &brokers];
     let reply = connection.ask(&words).await?;
+    if reply.ok
+        && reply
+            .lines
+            .first()
+            .is_some_and(|theirs| place::meet(&ours, theirs))
+    {
+        link.hub().shares_a_broker();
+    }
     let last = reply.lines.last().filter(|_| reply.ok);
     Ok(last.and_then(|line| line.trim().parse().ok()))
 }

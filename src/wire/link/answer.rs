@@ -24,8 +24,13 @@ pub enum Answer {
     Channel(u16),
     /// The GUID of a channel.
     Guid(Guid),
-    /// The number of an event.
-    Number(u64),
+    /// How far a link was heard.
+    Linked {
+        /// The number of the last event.
+        last: u64,
+        /// Marks of the brokers that this driver uses.
+        brokers: String,
+    },
     /// The queue of a link.
     Queue(u64),
     /// The version of the driver.
@@ -100,7 +105,7 @@ impl Answer {
             Self::Info { status, error } => say(&error.line(*status)),
             Self::Channel(id) => say(&format!("{id}\r\n")),
             Self::Guid(guid) => say(&format!("{guid}\r\n")),
-            Self::Number(number) => say(&format!("{number}\r\n")),
+            Self::Linked { last, brokers } => say(&format!("{brokers}\r\n{last}\r\n")),
             Self::Queue(queue) => say(&format!("{queue:016x}\r\n")),
             Self::Version => say(&format!("{}\r\n", reply::version())),
             Self::Sid(sid) => {
@@ -145,7 +150,7 @@ impl Answer {
             }
             Self::Channel(id) => out.extend(word((*id).into())),
             Self::Guid(guid) => out.extend(guid.bytes()),
-            Self::Number(number) => out.extend(number.to_be_bytes()),
+            Self::Linked { last, .. } => out.extend(last.to_be_bytes()),
             Self::Queue(queue) => out.extend(queue.to_be_bytes()),
             Self::Version => {
                 let version = reply::version();

@@ -305,7 +305,7 @@ pub const COMMANDS: &[Entry] = &[
         &["XLINK"],
         4,
         Some(Rights::SEND_EVENT),
-        "1 name queue number",
+        "1 name queue number [brokers]",
         "Begins to send the events of a link between two drivers of this kind; tells the number \
          of the last one that has come.",
     ),

@@ -55,6 +55,8 @@ pub enum Request {
         queue: u64,
         /// A number in it.
         first: u64,
+        /// Marks of the brokers that it uses.
+        brokers: String,
     },
     /// Take an event of the link, once, and answer.
     LinkEvent(Numbered),

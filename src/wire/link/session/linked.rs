@@ -12,6 +12,8 @@ use crate::wire::link::request::Request;
 
 /// The version of these commands.
 pub const LINK_VERSION: &str = "1";
+/// Bytes of the marks of brokers.
+const MARKS_MAX: usize = 1024;
 /// Bytes of a link's name.
 pub const LINK_NAME_MAX: usize = 64;
 
@@ -24,11 +26,17 @@ impl Session {
         out: &mut Vec<u8>,
     ) -> Option<Request> {
         let request = match command {
-            Command::Link => {
-                resume(arguments).map(|(name, queue, first)| Request::Link { name, queue, first })
-            }
-            Command::LinkReceive => resume(arguments)
-                .map(|(name, queue, last)| Request::LinkReceive { name, queue, last }),
+            Command::Link => resume(arguments).map(|resume| Request::Link {
+                name: resume.name,
+                queue: resume.queue,
+                first: resume.number,
+                brokers: resume.brokers,
+            }),
+            Command::LinkReceive => resume(arguments).map(|resume| Request::LinkReceive {
+                name: resume.name,
+                queue: resume.queue,
+                last: resume.number,
+            }),
             Command::LinkAcknowledge => arguments.parse().ok().map(Request::LinkAcknowledge),
             _ => return self.link_event(arguments, now, out),
         };
@@ -65,22 +73,33 @@ impl Session {
     }
 }
 
-/// `1 NAME QUEUE NUMBER`: the queue in hexadecimal digits.
-fn resume(arguments: &str) -> Option<(String, u64, u64)> {
+/// Where a link goes on.
+struct Resume {
+    name: String,
+    queue: u64,
+    number: u64,
+    brokers: String,
+}
+
+/// `1 NAME QUEUE NUMBER [MARKS]`: the queue in hexadecimal digits; marks of brokers.
+fn resume(arguments: &str) -> Option<Resume> {
     let mut words = arguments.split_ascii_whitespace();
-    let mut word = || words.next();
-    if word()? != LINK_VERSION {
+    if words.next()? != LINK_VERSION {
         return None;
     }
-    let name = word()?;
+    let name = words.next()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     if name.len() > LINK_NAME_MAX || !name.bytes().all(plain) {
         return None;
     }
-    let queue = u64::from_str_radix(word()?, 16).ok()?;
-    let number = word()?.parse().ok()?;
-    words
-        .next()
-        .is_none()
-        .then(|| (name.to_owned(), queue, number))
+    let queue = u64::from_str_radix(words.next()?, 16).ok()?;
+    let number = words.next()?.parse().ok()?;
+    let brokers = words.next().unwrap_or_default();
+    let good = words.next().is_none() && brokers.len() <= MARKS_MAX;
+    good.then(|| Resume {
+        name: name.to_owned(),
+        queue,
+        number,
+        brokers: brokers.to_owned(),
+    })
 }
