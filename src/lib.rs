@@ -23,7 +23,7 @@
 //! | [`wire`] | lines, the dialogues of the link and of websockets, topics and payloads; pure |
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
-//! | [`log`], [`net`], [`os`], [`error`] | leaves: log files, sockets, the operating system, errors as text |
+//! | [`log`], [`net`], [`os`], [`files`], [`error`] | leaves: log files, sockets, the operating system, files that change, errors as text |
 //! | [`backlog`] | events that wait until somebody has them, on the disk too |
 //! | [`gate`] | who comes in: logins, places, the audit log; for all servers |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |
@@ -47,6 +47,7 @@ pub mod config;
 pub mod driver;
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod gate;
 pub mod hub;
 pub mod link;

@@ -12,6 +12,7 @@ use support::tools::root;
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("files", &[]),
     ("event", &[]),
     ("catalog", &["event"]),
     ("auth", &["event"]),
@@ -20,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("os", &["event"]),
     ("log", &["config", "os"]),
     ("hub", &["event", "auth", "wire"]),
-    ("net", &["config", "os", "error"]),
+    ("net", &["config", "os", "files", "error"]),
     ("gate", &["auth", "config", "hub", "os", "error"]),
     ("backlog", &["event", "hub", "os", "error"]),
     (
@@ -51,7 +52,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "driver",
         &[
             "event", "auth", "config", "wire", "hub", "net", "gate", "link", "ws", "mqtt",
-            "remote", "backlog", "log", "os", "error",
+            "remote", "backlog", "log", "os", "files", "error",
         ],
     ),
     ("abi", &["event", "driver", "os"]),

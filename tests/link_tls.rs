@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,44 +16,14 @@ mod support;
 
 use support::certificates::{Authority, Identity};
 use support::client::Client;
-use support::secure::{Server, joined};
+use support::secure::{LOGIN, Server, joined, openssl};
 use support::tools::{PATIENCE, need, wait_until};
-
-/// What openssl's client gets for some lines; it ends with QUIT, or when it is not let in.
-fn openssl(address: SocketAddr, authority: &Path, more: &[&str], lines: &str) -> (bool, String) {
-    let mut process = Command::new(need("openssl"))
-        .args(["s_client", "-quiet", "-verify_return_error", "-connect"])
-        .arg(address.to_string())
-        .arg("-CAfile")
-        .arg(authority)
-        .args(more)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = process.stdin.take().unwrap();
-    // It may have left already.
-    let _ = input.write_all(format!("{lines}quit\r\n").as_bytes());
-    let mut text = String::new();
-    process
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
-    drop(input);
-    let output = process.wait_with_output().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    (text.contains("+OK - Success."), format!("{text}{words}"))
-}
 
 const DEFAULTS: Defaults = Defaults {
     now: 1,
     obid: 0,
     guid: Guid::ZERO,
 };
-const LOGIN: &str = "user admin\r\npass secret\r\n";
 
 #[test]
 fn plain_and_secure_side_by_side() {
@@ -280,33 +248,6 @@ async fn a_handshake_takes_ten_seconds_at_most() {
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
     assert_eq!(start.elapsed().as_secs(), 10);
     drop(silent);
-}
-
-#[test]
-fn new_certificates_count_for_new_connections() {
-    let (ours, next) = (Authority::new("ours"), Authority::new("next"));
-    let certificate = joined(&ours.identity("localhost"));
-    let server = Server::start(&format!(
-        "\"certificate\": {certificate:?}, \"short-trust\": true"
-    ));
-    assert!(openssl(server.address(), &ours.file(), &[], LOGIN).0);
-    fs::write(&certificate, "nonsense").unwrap();
-    wait_until("the broken file is noticed", || {
-        assert!(
-            openssl(server.address(), &ours.file(), &[], LOGIN).0,
-            "the old one stays"
-        );
-        server.log().contains("the old ones stay")
-    });
-    let new = joined(&next.identity("localhost"));
-    // In one step, as programs that renew certificates do.
-    std::thread::sleep(Duration::from_millis(20));
-    fs::rename(new, &certificate).unwrap();
-    wait_until("the new one is used", || {
-        openssl(server.address(), &next.file(), &[], LOGIN).0
-    });
-    assert!(!openssl(server.address(), &ours.file(), &[], LOGIN).0);
-    server.driver.close();
 }
 
 #[test]

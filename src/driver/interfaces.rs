@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Service;
@@ -64,6 +64,8 @@ struct Open {
 pub(super) struct Interfaces {
     open: Vec<Open>,
     tls: Option<Arc<Acceptor>>,
+    /// Ends the looks at its files.
+    looks: Option<DropGuard>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -121,12 +123,32 @@ impl Interfaces {
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
-        Self {
+        let mut none = Self {
             open: Vec::new(),
-            tls,
+            tls: None,
+            looks: None,
             stop,
             tasks,
+        };
+        none.secure(tls);
+        none
+    }
+
+    /// From now on this does the handshakes, and its files are looked at.
+    fn secure(&mut self, tls: Option<Arc<Acceptor>>) {
+        let same = match (&self.tls, &tls) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if same {
+            return;
         }
+        self.looks = tls.as_ref().map(|tls| {
+            let stop = self.stop.child_token();
+            self.tasks.spawn(Arc::clone(tls).renew(stop.clone()));
+            stop.drop_guard()
+        });
+        self.tls = tls;
     }
 
     /// Serves clients there.
@@ -243,7 +265,7 @@ impl Interfaces {
         let (stay, go): (Vec<Open>, Vec<Open>) =
             std::mem::take(&mut self.open).into_iter().partition(stays);
         self.open = stay;
-        self.tls = tls;
+        self.secure(tls);
         for open in go {
             tracing::info!(interface = %open.place.interface.text, "configuration changed: closing");
             open.stop.cancel();

@@ -34,6 +34,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, Guid};
+use crate::files::Seen;
 use crate::link::Control;
 use engine::{Engine, Failed, Stopped, Waiting};
 use failure::StartError;
@@ -41,7 +42,6 @@ use host::HostPort;
 pub use host::ReadError;
 pub use layout::{Layout, layout_of_host};
 use reload::Outcome;
-use watch::Seen;
 
 /// What VSCPOpen was called with.
 #[derive(Clone)]

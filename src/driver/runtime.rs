@@ -9,7 +9,7 @@ use tracing::Dispatch;
 /// for the host, and a client that vanishes must not raise SIGPIPE in it.
 pub(super) fn build(dispatch: &Dispatch) -> io::Result<Runtime> {
     const MOST_WORKERS: usize = 4;
-    /// Threads for password checks; a few at a time run.
+    /// Threads for password checks, of which a few at a time run, and for looks at certificates.
     const MOST_BLOCKING: usize = 8;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let dispatch = dispatch.clone();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,48 +11,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::files::{SETTLE, Seen, settled};
 use crate::link::Control;
 
 /// How often files are looked at, told of or not: some file systems tell nothing.
 const LOOK: Duration = Duration::from_secs(1);
-/// A file has to stay the same for so long: it may be half written.
-const SETTLE: Duration = Duration::from_millis(100);
-/// One that never stays the same is read all the same.
-const MOST_SETTLES: usize = 8;
 /// How long a change that could not be applied waits for the next try.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// What a file looks like from outside. The time of the inode is one that nobody can set: a file
-/// may be replaced by one that is older, or become readable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    place: (u64, u64),
-    access: (u32, u32, u32),
-    size: u64,
-    written: (i64, i64),
-    changed: (i64, i64),
-}
-
-/// How files looked once.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Seen {
-    files: Vec<PathBuf>,
-    stamps: Vec<Option<Stamp>>,
-}
-
-impl Seen {
-    pub(super) fn now(files: &[PathBuf]) -> Self {
-        Self {
-            files: files.to_vec(),
-            stamps: files.iter().map(|file| stamp(file)).collect(),
-        }
-    }
-
-    /// True where they look the same now.
-    pub(super) fn is_still_so(&self) -> bool {
-        *self == Self::now(&self.files)
-    }
-}
 
 /// From now on these are watched. Nothing happens where they are the same as before.
 pub(super) fn set(files: &watch::Sender<Vec<PathBuf>>, now: Vec<PathBuf>) {
@@ -89,20 +53,13 @@ pub(super) fn watch(
             }
             // Other files may change in these folders, all the time.
             tokio::time::sleep(SETTLE).await;
-            let mut now = Seen::now(&files.borrow());
+            let now = Seen::now(&files.borrow());
             let again = due.is_some_and(|due| Instant::now() >= due);
             if now == known && !again {
                 continue;
             }
-            for _ in 0..MOST_SETTLES {
-                tokio::time::sleep(SETTLE).await;
-                let later = Seen::now(&files.borrow());
-                if later == now {
-                    break;
-                }
-                now = later;
-            }
-            known = now;
+            let look = || std::future::ready(Seen::now(&files.borrow()));
+            known = settled(now, look).await;
             let (answer, answered) = oneshot::channel();
             if control.send(Control::Reload(answer)).await.is_err() {
                 return;
@@ -117,17 +74,6 @@ pub(super) fn watch(
             () = all => {}
         }
     }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let about = fs::metadata(file).ok()?;
-    Some(Stamp {
-        place: (about.dev(), about.ino()),
-        access: (about.mode(), about.uid(), about.gid()),
-        size: about.len(),
-        written: (about.mtime(), about.mtime_nsec()),
-        changed: (about.ctime(), about.ctime_nsec()),
-    })
 }
 
 /// What the system tells of the folders that files lie in: a file that is replaced is another.
@@ -180,8 +126,6 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -206,30 +150,5 @@ mod tests {
             };
             answer.send(false).unwrap();
         }
-    }
-
-    #[test]
-    fn whatever_happens_to_a_file_is_seen() {
-        let place = tempfile::tempdir().unwrap();
-        let [file, other] = ["file", "other"].map(|name| place.path().join(name));
-        fs::write(&file, "one").unwrap();
-        let written = fs::metadata(&file).unwrap().modified().unwrap();
-        let mut seen = Seen::now(&[file.clone(), other.clone()]);
-        let mut is_seen = |what: &str| {
-            assert!(!seen.is_still_so(), "{what}");
-            seen = Seen::now(&[file.clone(), other.clone()]);
-            assert!(seen.is_still_so());
-        };
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        is_seen("another mode");
-        // As long and as old as before.
-        fs::write(&other, "two").unwrap();
-        let copy = fs::File::options().append(true).open(&other).unwrap();
-        copy.set_modified(written).unwrap();
-        is_seen("another file");
-        fs::rename(&other, &file).unwrap();
-        is_seen("a file in its place");
-        fs::remove_file(&file).unwrap();
-        is_seen("none any more");
     }
 }

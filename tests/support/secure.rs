@@ -1,8 +1,10 @@
 //! A driver with TLS on its interface, and the other side of it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -14,7 +16,9 @@ use vscpl2drv_link::driver::{Driver, Source};
 
 use super::certificates::Identity;
 use super::dialogue;
-use super::tools::PATIENCE;
+use super::tools::{PATIENCE, need};
+
+pub const LOGIN: &str = "user admin\r\npass secret\r\n";
 
 /// Certificate and key in one file, as `tls.certificate` wants them.
 pub fn joined(identity: &Identity) -> PathBuf {
@@ -64,31 +68,37 @@ pub fn connect(
     )
 }
 
-fn config(interface: &str, tls: &str, log: &Path) -> String {
-    format!(
-        "{{\"interface\": {interface}, \"abi\": \"v2\", \"path-users\": {:?}, \"tls\": {{{tls}}}, \
-          \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}",
-        dialogue::users(),
-    )
-}
-
 pub struct Server {
     pub driver: Driver,
     pub place: TempDir,
 }
 
 impl Server {
-    pub fn try_start(interface: &str, tls: &str) -> Result<Self, String> {
+    /// `members` are the driver file's own.
+    pub fn try_with(members: &str) -> Result<Self, String> {
         let place = TempDir::new().unwrap();
         let log = place.path().join("log");
+        let config = format!(
+            "{{{members}, \"abi\": \"v2\", \"path-users\": {:?}, \
+              \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}",
+            dialogue::users(),
+        );
         let source = Source {
-            config: config(interface, tls, &log),
+            config,
             guid: "::1".parse().unwrap(),
         };
         match Driver::open(source) {
             Some(driver) => Ok(Self { driver, place }),
             None => Err(fs::read_to_string(log).unwrap_or_default()),
         }
+    }
+
+    pub fn with(members: &str) -> Self {
+        Self::try_with(members).unwrap_or_else(|log| panic!("{log}"))
+    }
+
+    pub fn try_start(interface: &str, tls: &str) -> Result<Self, String> {
+        Self::try_with(&format!("\"interface\": {interface}, \"tls\": {{{tls}}}"))
     }
 
     pub fn start(tls: &str) -> Self {
@@ -102,4 +112,38 @@ impl Server {
     pub fn log(&self) -> String {
         fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
     }
+}
+
+/// What openssl's client gets for some lines; it ends with QUIT, or when it is not let in.
+pub fn openssl(
+    address: SocketAddr,
+    authority: &Path,
+    more: &[&str],
+    lines: &str,
+) -> (bool, String) {
+    let mut process = Command::new(need("openssl"))
+        .args(["s_client", "-quiet", "-verify_return_error", "-connect"])
+        .arg(address.to_string())
+        .arg("-CAfile")
+        .arg(authority)
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = process.stdin.take().unwrap();
+    // It may have left already.
+    let _ = input.write_all(format!("{lines}quit\r\n").as_bytes());
+    let mut text = String::new();
+    process
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    drop(input);
+    let output = process.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    (text.contains("+OK - Success."), format!("{text}{words}"))
 }

@@ -1,46 +1,56 @@
 //! TLS as a server: certificates that may change while it runs, and who may come in.
 
+mod setup;
+
+use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls;
-use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
-use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
-};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::CryptoProvider;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-use super::{TlsCause, TlsError, certificates, folder, private_key, provider, versions};
+use super::{TlsError, provider};
 use crate::config::model::TlsServer;
 use crate::error::with_causes;
+use crate::files::{Seen, settled};
+use setup::{Digest, Made, make};
 
 /// How long a client may take for the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long the second of two files may come after the first before that is an error: a
+/// certificate and its key are renewed one after the other.
+const SECOND: Duration = Duration::from_millis(500);
+/// How long files that cannot be used wait for the next try, though they look the same.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// Accepts clients with the certificates that the files hold now.
 #[derive(Debug)]
 pub struct Acceptor {
     config: TlsServer,
-    current: Mutex<Current>,
+    provider: Arc<CryptoProvider>,
+    current: RwLock<Current>,
 }
 
-#[derive(Debug)]
+/// What handshakes are done with.
+#[derive(Clone, Debug)]
 struct Current {
     made: Arc<ServerConfig>,
-    /// When each file was written.
-    stamps: Vec<Option<SystemTime>>,
-    looked: Instant,
+    /// What it was made of.
+    digest: Digest,
+    /// How the files looked before they were read.
+    seen: Seen,
 }
 
 impl Acceptor {
@@ -49,28 +59,34 @@ impl Acceptor {
     /// # Errors
     /// [`TlsError`] names the key, and the file where it is about one.
     pub fn new(config: TlsServer) -> Result<Self, TlsError> {
-        let stamps = stamps(&config);
-        let made = make(&config)?;
-        let current = Mutex::new(Current {
-            made,
-            stamps,
-            looked: Instant::now(),
-        });
-        Ok(Self { config, current })
+        let provider = Arc::new(provider(&config.ciphers, "tls.cipher-list"));
+        let seen = look(&config);
+        let Made { server, digest } = make(&config, &provider)?;
+        let current = Current {
+            made: server,
+            digest,
+            seen,
+        };
+        Ok(Self {
+            config,
+            provider,
+            current: RwLock::new(current),
+        })
     }
 
     /// The handshake with one client.
     ///
     /// # Errors
     /// What the library says, or that it took too long.
-    pub async fn accept<S>(&self, stream: S) -> std::io::Result<TlsStream<S>>
+    pub async fn accept<S>(&self, stream: S) -> io::Result<TlsStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = TlsAcceptor::from(self.current()).accept(stream);
+        let made = self.current(|current| Arc::clone(&current.made));
+        let handshake = TlsAcceptor::from(made).accept(stream);
         tokio::time::timeout(HANDSHAKE, handshake)
             .await
-            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The common name of the client's certificate, where it is to log in.
@@ -83,27 +99,94 @@ impl Acceptor {
         common_name(certificates.first()?)
     }
 
-    /// New files count for whoever comes from now on; broken ones leave the old in place.
-    fn current(&self) -> Arc<ServerConfig> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.looked.elapsed() >= LOOK {
-            current.looked = Instant::now();
-            let stamps = stamps(&self.config);
-            if stamps != current.stamps {
-                current.stamps = stamps;
-                match make(&self.config) {
-                    Ok(made) => {
-                        current.made = made;
-                        tracing::info!("new certificates are in use");
-                    }
-                    Err(error) => tracing::error!(
-                        "the new certificates cannot be used, the old ones stay: {}",
-                        with_causes(&error)
-                    ),
+    /// Looks at the files until `stop`, off the threads that serve clients. What is new counts for
+    /// whoever comes from then on; what is broken leaves the old in place.
+    pub async fn renew(self: Arc<Self>, stop: CancellationToken) {
+        let looks = async {
+            let mut seen = self.current(|current| current.seen.clone());
+            let mut trouble = String::new();
+            let mut due = None;
+            loop {
+                sleep(LOOK).await;
+                let now = self.look().await;
+                if now == seen && due.is_none_or(|due| Instant::now() < due) {
+                    continue;
                 }
+                let (looked, read) = self.read_settled(now).await;
+                due = read.is_err().then(|| Instant::now() + AGAIN);
+                self.take(read, looked.clone(), &mut trouble);
+                seen = looked;
             }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = looks => {}
         }
-        Arc::clone(&current.made)
+    }
+
+    /// Reads the files once nobody writes them, and gives how they looked before that.
+    async fn read_settled(self: &Arc<Self>, first: Seen) -> (Seen, Result<Made, String>) {
+        let seen = settled(first, || self.look()).await;
+        let read = self.read().await;
+        if read.is_ok() {
+            return (seen, read);
+        }
+        sleep(SECOND).await;
+        let later = self.look().await;
+        if later == seen {
+            return (seen, read);
+        }
+        let seen = settled(later, || self.look()).await;
+        (seen, self.read().await)
+    }
+
+    /// Uses what was read; what is another, or wrong, is said once.
+    fn take(&self, read: Result<Made, String>, seen: Seen, trouble: &mut String) {
+        let Made { server, digest } = match read {
+            Ok(made) => made,
+            Err(why) => {
+                if *trouble != why {
+                    tracing::error!(
+                        "the new certificates cannot be used, the old ones stay: {why}"
+                    );
+                    *trouble = why;
+                }
+                return;
+            }
+        };
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let same = current.digest == digest;
+        current.seen = seen;
+        if !same {
+            current.made = server;
+            current.digest = digest;
+        }
+        drop(current);
+        if !same {
+            tracing::info!("new certificates are in use");
+        } else if !trouble.is_empty() {
+            tracing::info!("the certificates can be used again; they are those in use");
+        }
+        trouble.clear();
+    }
+
+    fn current<T>(&self, of: impl FnOnce(&Current) -> T) -> T {
+        of(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn look(self: &Arc<Self>) -> Seen {
+        let this = Arc::clone(self);
+        let looked = spawn_blocking(move || look(&this.config)).await;
+        looked.unwrap_or_default()
+    }
+
+    async fn read(self: &Arc<Self>) -> Result<Made, String> {
+        let this = Arc::clone(self);
+        let read = spawn_blocking(move || make(&this.config, &this.provider)).await;
+        match read {
+            Ok(read) => read.map_err(|error| with_causes(&error)),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 
@@ -113,160 +196,25 @@ fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(name?.value().into_owned())
 }
 
-fn files(config: &TlsServer) -> impl Iterator<Item = &PathBuf> {
-    let certificate = std::iter::once(&config.certificate);
-    certificate
-        .chain(&config.key)
-        .chain(&config.chain)
-        .chain(&config.ca_file)
-        .chain(&config.ca_path)
-}
-
-fn stamps(config: &TlsServer) -> Vec<Option<SystemTime>> {
-    let written = |path: &PathBuf| {
-        std::fs::metadata(path)
-            .and_then(|file| file.modified())
-            .ok()
-    };
+/// How the files look, those inside the folder as well: one that is rewritten where it is leaves
+/// its folder as it was.
+fn look(config: &TlsServer) -> Seen {
     let inside = |folder: &PathBuf| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut inside: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         inside.sort();
         inside
     };
-    // A file that is rewritten where it is leaves its folder as it was.
-    let all = files(config).cloned();
-    all.chain(config.ca_path.iter().flat_map(inside))
-        .map(|path| written(&path))
-        .collect()
-}
-
-fn make(config: &TlsServer) -> Result<Arc<ServerConfig>, TlsError> {
-    let at = |key: &str| super::at(format!("tls.{key}"));
-    let provider = Arc::new(provider(&config.ciphers, "tls.cipher-list"));
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&versions(config.versions))
-        .map_err(TlsCause::from)
-        .map_err(at("cipher-list"))?;
-    let builder = if config.verify_peer {
-        let mut roots = RootCertStore::empty();
-        let mut trusted = Vec::new();
-        if let Some(path) = &config.ca_file {
-            trusted.extend(certificates(path).map_err(at("ca-file"))?);
-        }
-        if let Some(path) = &config.ca_path {
-            trusted.extend(folder(path).map_err(at("ca-path"))?);
-        }
-        roots.add_parsable_certificates(trusted);
-        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|_| at("ca-file")(TlsCause::NothingTrusted))?;
-        builder.with_client_cert_verifier(Arc::new(Verifier {
-            inner,
-            depth: config.verify_depth,
-        }))
-    } else {
-        builder.with_no_client_auth()
-    };
-    let mut chain = certificates(&config.certificate).map_err(at("certificate"))?;
-    if let Some(path) = &config.chain {
-        for more in certificates(path).map_err(at("certificate-chain"))? {
-            // The chain's file may begin with the certificate itself.
-            if !chain.contains(&more) {
-                chain.push(more);
-            }
-        }
-    }
-    let key = match &config.key {
-        Some(path) => private_key(path, None).map_err(at("key"))?,
-        None => private_key(&config.certificate, None).map_err(at("certificate"))?,
-    };
-    let made = builder
-        .with_single_cert(chain, key)
-        .map_err(TlsCause::from)
-        .map_err(at("certificate"))?;
-    Ok(Arc::new(made))
-}
-
-/// The library's verifier, with a bound to how many certificates stand between a client's and one
-/// that is trusted.
-#[derive(Debug)]
-struct Verifier {
-    inner: Arc<dyn ClientCertVerifier>,
-    depth: usize,
-}
-
-impl ClientCertVerifier for Verifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        if intermediates.len() > self.depth {
-            return Err(CertificateError::UnknownIssuer.into());
-        }
-        self.inner
-            .verify_client_cert(end_entity, intermediates, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+    let files: Vec<PathBuf> = std::iter::once(&config.certificate)
+        .chain(&config.key)
+        .chain(&config.chain)
+        .chain(&config.ca_file)
+        .chain(&config.ca_path)
+        .cloned()
+        .chain(config.ca_path.iter().flat_map(inside))
+        .collect();
+    Seen::now(&files)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::config::model::TlsVersions;
-
-    #[test]
-    fn a_file_that_is_rewritten_inside_a_folder_is_noticed() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("ca.pem");
-        fs::write(&path, "one").unwrap();
-        let config = TlsServer {
-            certificate: "nothing".into(),
-            key: None,
-            chain: None,
-            verify_peer: true,
-            user_from_certificate: false,
-            ca_file: None,
-            ca_path: Some(place.path().to_owned()),
-            verify_depth: 9,
-            versions: TlsVersions::default(),
-            ciphers: Vec::new(),
-        };
-        let before = stamps(&config);
-        assert_eq!(before, stamps(&config));
-        let file = fs::File::options().append(true).open(&path).unwrap();
-        file.set_modified(SystemTime::now() + Duration::from_secs(5))
-            .unwrap();
-        assert_ne!(before, stamps(&config));
-    }
-}
+mod tests;
