@@ -108,6 +108,13 @@ fn who_is_trusted() {
             "\"tls\": {{\"cafile\": {file:?}, \"ciphers\": \"{suite}:TLS_AES_128_GCM_SHA256\"}}"
         ),
     );
+    // A list about TLS 1.2 takes nothing of TLS 1.3 away.
+    works(
+        &broker,
+        &format!(
+            "\"tls\": {{\"cafile\": {file:?}, \"ciphers\": \"{suite}\", \"version\": \"tlsv1.3\"}}"
+        ),
+    );
     works(
         &broker,
         "\"host\": \"mqtts://localhost\", \"tls\": {\"cert-reqs\": 0}",

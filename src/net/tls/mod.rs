@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use thiserror::Error;
 use tokio_rustls::rustls;
+use tokio_rustls::rustls::SupportedCipherSuite;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -105,7 +106,8 @@ const SUITES: &[(&str, rustls::CipherSuite)] = {
     ]
 };
 
-/// The library's suites, or those of them that are wanted. `key` names where they stand.
+/// The library's suites, or those of them that are wanted. `key` names where they stand. As with
+/// OpenSSL a list that names none of TLS 1.3 is about TLS 1.2, and takes no suite of 1.3 away.
 fn provider(ciphers: &[String], key: &str) -> CryptoProvider {
     let mut provider = ring::default_provider();
     let mut wanted = Vec::new();
@@ -120,9 +122,11 @@ fn provider(ciphers: &[String], key: &str) -> CryptoProvider {
             tracing::warn!("{key}: none is available; all that are safe are offered");
         }
     } else {
-        provider
-            .cipher_suites
-            .retain(|suite| wanted.contains(&suite.suite()));
+        let suites = &mut provider.cipher_suites;
+        let named = |suite: &SupportedCipherSuite| wanted.contains(&suite.suite());
+        let newest = |suite: &SupportedCipherSuite| suite.tls13().is_some();
+        let any_newest = suites.iter().any(|suite| newest(suite) && named(suite));
+        suites.retain(|suite| named(suite) || newest(suite) && !any_newest);
     }
     provider
 }
@@ -223,4 +227,36 @@ fn private_key(
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
         key.as_bytes().to_vec(),
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(list: &[&str]) -> Vec<&'static str> {
+        let list: Vec<String> = list.iter().map(|&name| name.to_owned()).collect();
+        let offered = provider(&list, "ciphers").cipher_suites;
+        let name = |suite: &SupportedCipherSuite| {
+            let known = SUITES.iter().find(|(_, known)| *known == suite.suite());
+            known.unwrap().0
+        };
+        let mut names: Vec<_> = offered.iter().map(name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_list_takes_away_what_it_is_about() {
+        let mut all: Vec<_> = SUITES.iter().map(|(name, _)| *name).collect();
+        all.sort_unstable();
+        assert_eq!(offered(&[]), all);
+        assert_eq!(offered(&["DES-CBC3-SHA", "AES128-SHA"]), all);
+        let (older, newest) = ("ECDHE-RSA-AES128-GCM-SHA256", "TLS_AES_256_GCM_SHA384");
+        let of_13 = |name: &&&str| name.starts_with("TLS_");
+        let mut expected = vec![older];
+        expected.extend(all.iter().filter(of_13));
+        assert_eq!(offered(&["DES-CBC3-SHA", older]), expected);
+        assert_eq!(offered(&[older, newest]), [older, newest]);
+        assert_eq!(offered(&[newest]), [newest]);
+    }
 }

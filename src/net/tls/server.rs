@@ -61,10 +61,11 @@ impl Acceptor {
     pub fn new(config: TlsServer) -> Result<Self, TlsError> {
         let provider = Arc::new(provider(&config.ciphers, "tls.cipher-list"));
         let seen = look(&config);
-        let Made { server, digest } = make(&config, &provider)?;
+        let made = make(&config, &provider)?;
+        made.warn();
         let current = Current {
-            made: server,
-            digest,
+            made: made.server,
+            digest: made.digest,
             seen,
         };
         Ok(Self {
@@ -142,7 +143,7 @@ impl Acceptor {
 
     /// Uses what was read; what is another, or wrong, is said once.
     fn take(&self, read: Result<Made, String>, seen: Seen, trouble: &mut String) {
-        let Made { server, digest } = match read {
+        let made = match read {
             Ok(made) => made,
             Err(why) => {
                 if *trouble != why {
@@ -155,14 +156,15 @@ impl Acceptor {
             }
         };
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let same = current.digest == digest;
+        let same = current.digest == made.digest;
         current.seen = seen;
         if !same {
-            current.made = server;
-            current.digest = digest;
+            current.made = Arc::clone(&made.server);
+            current.digest = made.digest;
         }
         drop(current);
         if !same {
+            made.warn();
             tracing::info!("new certificates are in use");
         } else if !trouble.is_empty() {
             tracing::info!("the certificates can be used again; they are those in use");

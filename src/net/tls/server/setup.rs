@@ -9,9 +9,10 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
+    SignatureAlgorithm, SignatureScheme,
 };
 
 use super::super::{TlsCause, TlsError, at, certificates, folder, private_key, versions};
@@ -24,6 +25,17 @@ pub(super) type Digest = [u8; 32];
 pub(super) struct Made {
     pub(super) server: Arc<ServerConfig>,
     pub(super) digest: Digest,
+    /// What clients may miss.
+    warning: Option<String>,
+}
+
+impl Made {
+    /// Says so.
+    pub(super) fn warn(&self) {
+        if let Some(warning) = &self.warning {
+            tracing::warn!("{warning}");
+        }
+    }
 }
 
 /// Reads the files.
@@ -78,14 +90,33 @@ pub(super) fn make(config: &TlsServer, provider: &Arc<CryptoProvider>) -> Result
     };
     chain.iter().for_each(|one| note(one));
     note(key.secret_der());
-    let server = builder
-        .with_single_cert(chain, key)
+    let own = CertifiedKey::from_der(chain, key, provider)
         .map_err(TlsCause::from)
         .map_err(at("certificate"))?;
+    let warning = useless(provider, own.key.algorithm());
+    let server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
     Ok(Made {
         server: Arc::new(server),
         digest: digest.finalize().into(),
+        warning,
     })
+}
+
+/// What is to be said where suites of TLS 1.2 are offered and none can do anything with the key.
+fn useless(provider: &CryptoProvider, key: SignatureAlgorithm) -> Option<String> {
+    let mut older = provider
+        .cipher_suites
+        .iter()
+        .filter(|suite| suite.tls13().is_none())
+        .peekable();
+    older.peek()?;
+    if older.any(|suite| suite.usable_for_signature_algorithm(key)) {
+        return None;
+    }
+    Some(format!(
+        "tls.cipher-list: none of its suites of TLS 1.2 works with the certificate's key ({key:?}), \
+         so TLS 1.3 alone is spoken"
+    ))
 }
 
 /// The library's verifier, with a bound to how many certificates stand between a client's and one
