@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -255,7 +256,22 @@ fn what_cannot_be_honoured_does_not_start() {
     let ours = Authority::new("ours");
     let certificate = joined(&ours.identity("localhost"));
     let only = ours.identity("without-key").certificate;
+    let place = tempfile::tempdir().unwrap();
+    let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(place.path().join("odd.pem"), text).unwrap();
+    let odd = |key: &str, path: &Path| {
+        format!("\"certificate\": {certificate:?}, \"verify-peer\": true, \"{key}\": {path:?}")
+    };
+    let nobody = "no certificate was found to verify clients with";
     for (tls, why) in [
+        (
+            odd("ca-file", &place.path().join("odd.pem")),
+            &*format!("tls.ca-file: {nobody}"),
+        ),
+        (
+            odd("ca-path", place.path()),
+            &format!("tls.ca-path: {nobody}"),
+        ),
         (String::new(), "tls.certificate"),
         (
             "\"certificate\": \"/nowhere.pem\"".to_owned(),

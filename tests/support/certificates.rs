@@ -22,13 +22,41 @@ pub struct Identity {
     pub key: PathBuf,
 }
 
+impl Identity {
+    /// The certificate without those of who vouches for it, in a file.
+    pub fn alone(&self) -> PathBuf {
+        let path = self.certificate.with_extension("alone.pem");
+        let text = fs::read_to_string(&self.certificate).unwrap();
+        let mut pieces = text.split_inclusive("-----END CERTIFICATE-----");
+        fs::write(&path, pieces.next().unwrap()).unwrap();
+        path
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
 impl Authority {
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
+        let params = authority(name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
+        Self::with(params, key, pem)
+    }
+
+    /// One that this one vouches for.
+    pub fn intermediate(&self, name: &str) -> Self {
+        let params = authority(name);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Self::with(params, key, pem)
+    }
+
+    fn with(params: CertificateParams, key: KeyPair, pem: String) -> Self {
         let place = TempDir::new().unwrap();
         fs::create_dir(place.path().join("folder")).unwrap();
         fs::write(place.path().join("ca.pem"), &pem).unwrap();

@@ -18,6 +18,8 @@ use tokio_rustls::rustls::{
 use super::{TlsCause, TlsError, certificates, folder, private_key, provider, versions};
 use crate::config::model::TlsClient;
 
+const NOTHING_TRUSTED: TlsCause = TlsCause::NothingTrusted { whom: "the server" };
+
 /// Makes what a connection needs. Reads files; warns about what protects less than it could.
 ///
 /// # Errors
@@ -83,11 +85,11 @@ fn verifier(
         tracing::debug!("{place}.tls: {ignored} of the trusted certificates cannot be used");
     }
     if added == 0 {
-        return Err(at("tls")(TlsCause::NothingTrusted));
+        return Err(at("tls")(NOTHING_TRUSTED));
     }
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
-        .map_err(|_| at("tls")(TlsCause::NothingTrusted))?;
+        .map_err(|_| at("tls")(NOTHING_TRUSTED))?;
     Ok(Arc::new(Verifier {
         inner,
         trusted,

@@ -54,8 +54,11 @@ pub enum TlsCause {
         what: &'static str,
     },
     /// No certificate to trust.
-    #[error("no certificate was found to verify the server with")]
-    NothingTrusted,
+    #[error("no certificate was found to verify {whom} with")]
+    NothingTrusted {
+        /// Whose certificates it is about.
+        whom: &'static str,
+    },
     /// The key is encrypted.
     #[error("{path} is encrypted: {why}")]
     Encrypted {

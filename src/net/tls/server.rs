@@ -23,7 +23,7 @@ use super::{TlsError, provider};
 use crate::config::model::TlsServer;
 use crate::error::with_causes;
 use crate::files::{Seen, settled};
-use setup::{Digest, Made, make};
+use setup::{Digest, Made, in_words, make};
 
 /// How long a client may take for the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -88,6 +88,7 @@ impl Acceptor {
         tokio::time::timeout(HANDSHAKE, handshake)
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(in_words)
     }
 
     /// The common name of the client's certificate, where it is to log in.

@@ -1,8 +1,10 @@
 //! What handshakes are done with, from what the files hold.
 
+use std::io;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::CryptoProvider;
@@ -11,8 +13,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio_rustls::rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureAlgorithm, SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, RootCertStore,
+    ServerConfig, SignatureAlgorithm, SignatureScheme,
 };
 
 use super::super::{TlsCause, TlsError, at, certificates, folder, private_key, versions};
@@ -63,13 +65,17 @@ pub(super) fn make(config: &TlsServer, provider: &Arc<CryptoProvider>) -> Result
         let mut known: Vec<&[u8]> = trusted.iter().map(AsRef::as_ref).collect();
         known.sort_unstable();
         known.into_iter().for_each(&mut note);
-        roots.add_parsable_certificates(trusted);
+        roots.add_parsable_certificates(trusted.iter().cloned());
         let provider = Arc::clone(provider);
         let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
-            .map_err(|_| at("ca-file")(TlsCause::NothingTrusted))?;
+            .map_err(|_| {
+                let key = config.ca_file.as_ref().map_or("ca-path", |_| "ca-file");
+                at(key)(TlsCause::NothingTrusted { whom: "clients" })
+            })?;
         builder.with_client_cert_verifier(Arc::new(Verifier {
             inner,
+            trusted,
             depth: config.verify_depth,
         }))
     } else {
@@ -124,7 +130,29 @@ fn useless(provider: &CryptoProvider, key: SignatureAlgorithm) -> Option<String>
 #[derive(Debug)]
 struct Verifier {
     inner: Arc<dyn ClientCertVerifier>,
+    trusted: Vec<CertificateDer<'static>>,
     depth: usize,
+}
+
+/// A client's chain is longer than `verify-depth` allows.
+#[derive(Clone, Debug, Error)]
+#[error("certificates between the client's and a trusted one: {found}, and verify-depth is {most}")]
+struct TooDeep {
+    found: usize,
+    most: usize,
+}
+
+/// What the library has no words of its own for.
+pub(super) fn in_words(error: io::Error) -> io::Error {
+    use rustls::Error::InvalidCertificate;
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    let Some(InvalidCertificate(CertificateError::Other(other))) = cause else {
+        return error;
+    };
+    match other.0.downcast_ref::<TooDeep>() {
+        Some(words) => io::Error::new(error.kind(), words.clone()),
+        None => error,
+    }
 }
 
 impl ClientCertVerifier for Verifier {
@@ -138,8 +166,11 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if intermediates.len() > self.depth {
-            return Err(CertificateError::UnknownIssuer.into());
+        let between = |one: &&CertificateDer<'_>| !self.trusted.contains(*one);
+        let (found, most) = (intermediates.iter().filter(between).count(), self.depth);
+        if found > most {
+            let words = TooDeep { found, most };
+            return Err(CertificateError::Other(OtherError(Arc::new(words))).into());
         }
         self.inner
             .verify_client_cert(end_entity, intermediates, now)
