@@ -106,46 +106,71 @@ struct Members<'a> {
     ciphers: Option<(Node<'a>, String)>,
 }
 
+/// Of a key's names the first that says something; of others that do, a warning.
+fn first<'a>(found: Vec<Node<'a>>, report: &mut Report) -> Option<Node<'a>> {
+    let counts = found.iter().position(|node| !node.is_blank()).unwrap_or(0);
+    let chosen = found.get(counts).cloned()?;
+    for node in found
+        .iter()
+        .skip(counts + 1)
+        .filter(|node| !node.is_blank())
+    {
+        report.warn(node, &format!("{} says the same and counts", chosen.path()));
+    }
+    Some(chosen)
+}
+
 impl<'a> Members<'a> {
     fn read(object: &mut Object<'a>, report: &mut Report) -> Self {
         let node = object.take("tls");
         let mut section = node.and_then(|node| Object::new(&node, report));
         let key = section.as_mut().and_then(|tls| tls.take("key"));
-        let mut member = |names: &[&'static str], top: &'static str, report: &mut Report| {
-            let below = section.as_mut().and_then(|tls| tls.take_any(names, report));
-            let above = object.take_alias(top);
-            below.or(above)
+        // Some files have the names of the top in the section.
+        let mut member = |name, more: &[&'static str], top, report: &mut Report| {
+            let mut found = Vec::new();
+            if let Some(section) = &mut section {
+                found.extend(section.take(name));
+                let more = more.iter().chain([&top]);
+                found.extend(more.filter_map(|name| section.take_alias(name)));
+            }
+            found.extend(object.take_alias(top));
+            first(found, report)
         };
-        let certificate = member(&["certificate", "cert"], "ssl_certificate", report);
+        let certificate = member("certificate", &["cert"], "ssl_certificate", report);
         let chain = member(
-            &["certificate-chain", "certificate_chain"],
+            "certificate-chain",
+            &["certificate_chain"],
             "ssl_certificate_chain",
             report,
         );
-        let verify_peer = member(&["verify-peer"], "ssl_verify_peer", report);
+        let verify_peer = member("verify-peer", &[], "ssl_verify_peer", report);
         let user_from = member(
-            &["user-from-certificate"],
+            "user-from-certificate",
+            &[],
             "ssl_user_from_certificate",
             report,
         );
-        let ca_path = member(&["ca-path"], "ssl_ca_path", report);
-        let ca_file = member(&["ca-file", "ca"], "ssl_ca_file", report);
+        let ca_path = member("ca-path", &[], "ssl_ca_path", report);
+        let ca_file = member("ca-file", &["ca"], "ssl_ca_file", report);
         let depth = member(
-            &["verify-depth", "verify_depth"],
+            "verify-depth",
+            &["verify_depth"],
             "ssl_verify_depth",
             report,
         );
-        let version = member(&["protocol-version"], "ssl_protocol_version", report);
-        let ciphers = member(&["cipher-list"], "ssl_cipher_list", report);
+        let version = member("protocol-version", &[], "ssl_protocol_version", report);
+        let ciphers = member("cipher-list", &[], "ssl_cipher_list", report);
         for (name, top) in [
             ("default-verify-paths", "ssl_default_verify_paths"),
             ("short-trust", "ssl_short_trust"),
         ] {
-            if let Some(node) = member(&[name], top, report) {
+            if let Some(node) = member(name, &[], top, report) {
                 node.flag(report);
             }
         }
-        if let Some(section) = section {
+        object.pass_over(&["ssl_cache_timeout"]);
+        if let Some(mut section) = section {
+            section.pass_over(&["ssl_cache_timeout"]);
             section.finish(report);
         }
         let number = |node: Option<Node<'a>>, most, report: &mut Report| {
