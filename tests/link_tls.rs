@@ -17,6 +17,7 @@ mod support;
 
 use support::certificates::{Authority, Identity};
 use support::client::Client;
+use support::program;
 use support::secure::{LOGIN, Server, joined, openssl};
 use support::tools::{PATIENCE, need, wait_until};
 
@@ -343,5 +344,24 @@ fn the_program_speaks_tls() {
     assert!(!send(server.address(), &["--ca-file", &authority]).0);
     let (success, words) = send(server.address(), &["--ca-file", "/nowhere.pem"]);
     assert!(!success && words.contains("/nowhere.pem"), "{words}");
+
+    let host = format!("stcp://localhost:{}", server.address().port());
+    let args = ["--ca-file", &authority, "--certificate", &own];
+    let mut monitor = program::start("monitor --user admin --count 1", &host, &args);
+    wait_until("the monitor has one", || {
+        let line = "0,20,4,,2020-02-20T20:20:20Z,1,::1,77";
+        server.driver.write(parse(line, &DEFAULTS).unwrap());
+        monitor.try_wait().unwrap().is_some()
+    });
+    let (code, stdout, stderr) = program::end(monitor);
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(
+        stdout,
+        "2020-02-20T20:20:20Z 0 CLASS1.INFORMATION INFORMATION_OFF \
+         FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:FF:01 4D\n"
+    );
+    let args = ["--ca-file", &authority, "--once"];
+    let (code, stdout, stderr) = program::run("monitor --user admin", &host, &args);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
     server.driver.close();
 }

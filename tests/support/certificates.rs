@@ -28,7 +28,7 @@ impl Identity {
         let path = self.certificate.with_extension("alone.pem");
         let text = fs::read_to_string(&self.certificate).unwrap();
         let mut pieces = text.split_inclusive("-----END CERTIFICATE-----");
-        fs::write(&path, pieces.next().unwrap()).unwrap();
+        fs::write(&path, format!("{}\n", pieces.next().unwrap())).unwrap();
         path
     }
 }
