@@ -58,11 +58,18 @@ pub async fn serve(
     }
 }
 
-/// Finds peers that have gone without a word, within about two minutes.
+/// Silence after which the system asks whether the peer is still there, how often it asks again,
+/// and after how many questions without an answer the connection breaks.
+const ASK_AFTER: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+const QUESTIONS: u32 = 4;
+
+/// Finds peers that have gone without a word, within two minutes.
 pub(super) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
     let settings = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
-        .with_interval(Duration::from_secs(15));
+        .with_time(ASK_AFTER)
+        .with_interval(ASK_AGAIN)
+        .with_retries(QUESTIONS);
     socket2::SockRef::from(stream).set_tcp_keepalive(&settings)
 }
 
@@ -121,5 +128,35 @@ impl Farewells {
             }
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_gone_without_a_word_is_found_within_two_minutes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (accepted, mut streams) = tokio::sync::mpsc::channel(1);
+        let serving = serve(listener, stop.clone(), move |stream, _| {
+            accepted.try_send(stream).unwrap();
+        });
+        let serving = tokio::spawn(serving);
+        let _client = TcpStream::connect(address).await.unwrap();
+        let stream = streams.recv().await.unwrap();
+        // As the system has it.
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        let questions = socket.tcp_keepalive_retries().unwrap();
+        let found = socket.tcp_keepalive_time().unwrap()
+            + socket.tcp_keepalive_interval().unwrap() * questions;
+        assert_eq!(found, Duration::from_secs(120));
+        stop.cancel();
+        serving.await.unwrap();
     }
 }
