@@ -3,43 +3,82 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
+use vscpl2drv_link::auth::Credential;
 use vscpl2drv_link::driver::{Driver, Source};
+use vscpl2drv_link::wire::binary::Strength;
 use vscpl2drv_link::wire::ws::Dialect::{Ws1, Ws2};
 
 mod support;
 
+use support::binary::{Binary, key_file};
+use support::certificates::Authority;
 use support::client::Client;
 use support::dialogue;
+use support::reload::{Bench, PLAIN, log_in};
 use support::tools::{need, root, run, wait_until};
 use support::websocket::{self, Server, ws2};
+
+/// What fail2ban makes of a log: hits of each expression, and whom it would keep out, line by line.
+fn fail2ban(log: &Path) -> (Vec<usize>, Vec<String>) {
+    let filter = root().join("contrib/fail2ban/filter.d/vscp-link.conf");
+    let regex = |more: &[&str]| {
+        let mut command = Command::new(need("fail2ban-regex"));
+        run(command.args(more).arg(log).arg(&filter))
+    };
+    let output = regex(&[]);
+    let (_, hits) = output.split_once("Failregex: ").unwrap();
+    let (hits, _) = hits.split_once("Ignoreregex: ").unwrap();
+    // "|   2) [5] ^.*": the number of the expression and its hits.
+    let hits = hits.lines().filter_map(|line| {
+        let (number, rest) = line.trim_start_matches(['|', ' ']).split_once(") [")?;
+        number.parse::<usize>().ok()?;
+        rest.split_once(']')?.0.parse().ok()
+    });
+    let addresses = regex(&["--out", "ip"]);
+    (
+        hits.collect(),
+        addresses.lines().map(str::to_owned).collect(),
+    )
+}
 
 #[test]
 fn every_refusal_is_a_line_that_fail2ban_reads() {
     let place = TempDir::new().unwrap();
     let log = place.path().join("log");
+    let ours = Authority::new("ours");
     // The pattern that is used where none is configured.
     let config = format!(
-        "{{\"interface\": \"tcp://127.0.0.1:0\", \"abi\": \"v2\", \"path-users\": {:?}, \
-          \"logging\": {{\"file-path\": {log:?}}}}}",
+        "{{\"interface\": [\"tcp://127.0.0.1:0\", \"tcp://[::1]:0\", \"stcp://127.0.0.1:0\"], \
+          \"abi\": \"v2\", \"path-users\": {:?}, \"encryption\": \"aes256\", \"key-file\": {:?}, \
+          \"tls\": {{\"certificate\": {:?}}}, \"logging\": {{\"file-path\": {log:?}}}}}",
         dialogue::users(),
+        key_file(place.path()),
+        ours.identity_in_one_file("localhost"),
     );
     let guid = "::1".parse().unwrap();
     let driver = Driver::open(Source { config, guid }).unwrap();
-    let address = driver.addresses()[0];
+    let [address, six, secure] = driver.addresses()[..] else {
+        panic!("three interfaces");
+    };
     let forged =
         "x client=192.0.2.9:1 user=y reason=wrong password login refused client=192.0.2.9:1";
-    for (user, password) in [
-        ("admin", "wrong"),
-        ("nobody", "secret"),
-        ("elsewhere", "secret"),
-        ("web", "secret"),
+    for (address, user, password) in [
+        (address, "admin", "wrong"),
+        (address, "nobody", "secret"),
+        (address, "elsewhere", "secret"),
+        (address, "web", "secret"),
         (
+            address,
             forged,
             "login refused client=192.0.2.9:1 user=z reason=wrong password",
         ),
+        (six, "admin", "wrong"),
     ] {
         let mut client = Client::connect(address);
         client.must(&format!("user {user}"));
@@ -56,22 +95,32 @@ fn every_refusal_is_a_line_that_fail2ban_reads() {
         client.ask("send 0,20,3,,,,-,1");
     }
     client.must("quit");
+    // No frame, from either.
+    for address in [address, six] {
+        let mut client = Binary::connect(address, Strength::Aes256);
+        client.send(b"user admin\r\n");
+        assert_eq!(client.frame(), None);
+    }
+    // And no TLS.
+    let mut stream = TcpStream::connect(secure).unwrap();
+    stream.write_all(b"user admin\r\n").unwrap();
     let text = || fs::read_to_string(&log).unwrap();
-    wait_until("the session is summed up", || {
-        text().contains("commands refused")
-    });
+    for words in ["commands refused", "no TLS with this client"] {
+        wait_until(words, || text().contains(words));
+    }
     driver.close();
     let text = text();
     let with = |words: &str| text.lines().filter(|line| line.contains(words)).count();
     assert_eq!(with("login refused client=127.0.0.1:"), 5, "{text}");
+    assert_eq!(with("login refused client=[::1]:"), 1, "{text}");
     for (user, reason) in [
-        ("admin", "wrong password"),
         ("nobody", "unknown user"),
         ("elsewhere", "not from this host"),
         ("web", "no right to use this interface"),
     ] {
         assert_eq!(with(&format!("user={user} reason={reason}")), 1, "{text}");
     }
+    assert_eq!(with("user=admin reason=wrong password"), 2, "{text}");
     assert_eq!(with("[info] logged in client=127.0.0.1:"), 1, "{text}");
     assert_eq!(with("command refused client=127.0.0.1:"), 20, "{text}");
     assert_eq!(
@@ -80,14 +129,51 @@ fn every_refusal_is_a_line_that_fail2ban_reads() {
         "{text}"
     );
     assert_eq!(with("commands refused client=127.0.0.1:"), 1, "{text}");
+    assert_eq!(with("frame refused client=127.0.0.1:"), 1, "{text}");
+    assert_eq!(with("frame refused client=[::1]:"), 1, "{text}");
+    assert_eq!(with("no TLS with this client"), 1, "{text}");
     assert!(with("more=11") == 1 && !text.contains("secret"), "{text}");
 
-    let output = run(Command::new(need("fail2ban-regex"))
-        .arg("--print-all-matched")
-        .arg(&log)
-        .arg(root().join("contrib/fail2ban/filter.d/vscp-link.conf")));
-    assert!(output.contains("5 matched"), "{output}");
-    assert!(!output.contains("192.0.2.9 "), "{output}");
+    // Both expressions, and nobody whom somebody else has named. Not who spoke no TLS.
+    let (hits, mut addresses) = fail2ban(&log);
+    assert_eq!(hits, [6, 2], "{text}");
+    addresses.sort();
+    let four = std::iter::repeat_n("127.0.0.1", 6);
+    let six = std::iter::repeat_n("::1", 2);
+    assert_eq!(addresses, four.chain(six).collect::<Vec<_>>());
+}
+
+#[test]
+fn names_of_the_users_file_cannot_look_like_lines_either() {
+    const NAME: &str = "x login refused client=192.0.2.9:1 user=y";
+    const SHOWN: &str = "user=x_login_refused_client_192.0.2.9_1_user_y";
+    let bench = Bench::start(PLAIN);
+    let credential = Credential::derive(NAME, "secret").unwrap();
+    let with_rights = |rights: &str| {
+        format!(
+            "{{\"users\": [{{\"name\": {NAME:?}, \"password\": \"{credential}\", \
+              \"rights\": \"{rights}\"}}]}}"
+        )
+    };
+    bench.replace("users.json", &with_rights("admin"));
+    bench.wait_for(&format!("configuration changed: new user {SHOWN}"));
+    let address = bench.addresses()[0];
+    drop(log_in(address, NAME, "secret").unwrap());
+    bench.wait_for("logged out client=127.0.0.1:");
+    let mut here = log_in(address, NAME, "secret").unwrap();
+    bench.replace("users.json", &with_rights("user"));
+    bench.wait_for(&format!("configuration changed: user {SHOWN}"));
+    bench.replace("users.json", "{\"users\": []}");
+    wait_until("the session ends", || here.line().is_none());
+    bench.wait_for(&format!("configuration changed: user removed {SHOWN}"));
+    bench.driver().close();
+    let text = bench.log();
+    for what in ["logged in", "logged out", "session ended"] {
+        let mut lines = text.lines().filter(|line| line.contains(what));
+        let line = lines.next().unwrap_or_else(|| panic!("{what}: {text}"));
+        assert!(line.contains(SHOWN), "{line}");
+    }
+    assert_eq!(fail2ban(&bench.path("log")), (Vec::new(), Vec::new()));
 }
 
 #[test]

@@ -42,10 +42,25 @@ fn open(config: &str) -> Driver {
     Driver::open(source).expect("the driver opens")
 }
 
+/// One line of the log says what admin did, and from where.
+fn assert_says(log: &Path, what: &str) -> String {
+    let text = fs::read_to_string(log).unwrap();
+    let mut lines = text.lines().filter(|line| line.contains(what));
+    let line = lines.next().unwrap_or_else(|| panic!("{what}: {text}"));
+    let who = format!("{what} client=127.0.0.1:");
+    assert!(
+        line.contains(&who) && line.contains(" user=admin"),
+        "{line}"
+    );
+    assert_eq!(lines.next(), None);
+    line.to_owned()
+}
+
 #[test]
 fn shutdown_stops_serving_and_not_the_host() {
     let place = TempDir::new().unwrap();
-    let driver = open(&config(any_port(), &place.path().join("log"), ""));
+    let log = place.path().join("log");
+    let driver = open(&config(any_port(), &log, ""));
     let address = driver.addresses()[0];
     let mut other = Client::log_in(address);
     let mut admin = Client::log_in(address);
@@ -57,6 +72,7 @@ fn shutdown_stops_serving_and_not_the_host() {
     // The host's side goes on: what was taken is handed over.
     assert_eq!(*driver.read(PATIENCE).unwrap().data, [7]);
     driver.close();
+    assert_says(&log, "SHUTDOWN: the driver stops serving");
 }
 
 #[test]
@@ -89,6 +105,8 @@ fn restart_reads_the_configuration_afresh_and_loses_nothing() {
     );
     assert_eq!(*driver.read(PATIENCE).unwrap().data, [8]);
     driver.close();
+    assert_says(&log, "RESTART refused: the configuration has errors");
+    assert_says(&log, "RESTART: the driver starts again");
 }
 
 #[test]
@@ -121,7 +139,8 @@ fn one_client_too_many_is_told_and_its_place_is_given_again() {
 #[test]
 fn interface_close_ends_the_other_client() {
     let place = TempDir::new().unwrap();
-    let driver = open(&config(any_port(), &place.path().join("log"), ""));
+    let log = place.path().join("log");
+    let driver = open(&config(any_port(), &log, ""));
     let address = driver.addresses()[0];
     let mut victim = Client::log_in(address);
     victim.must("rcvloop");
@@ -135,6 +154,8 @@ fn interface_close_ends_the_other_client() {
     }
     wait_until("it is gone", || admin.ask("interface").len() == 2);
     driver.close();
+    let ended = assert_says(&log, "INTERFACE CLOSE");
+    assert!(ended.contains(" ended=127.0.0.1:"), "{ended}");
 }
 
 #[test]

@@ -7,11 +7,13 @@
 //! | [`allowed`] | [`AllowedEvents`], the events that a user may send and receive |
 //! | [`credential`] | [`Credential`], a password as it is stored |
 //! | [`user`] | [`User`] and [`UserTable`] |
+//! | `name` | a name as the log shows it |
 //! | [`verifier`] | [`Verifier`], the decision over a login |
 //! | [`throttle`] | [`Throttle`], how long failed logins wait for their answer |
 
 pub mod allowed;
 pub mod credential;
+mod name;
 pub mod remotes;
 pub mod rights;
 pub mod throttle;
@@ -20,6 +22,7 @@ pub mod verifier;
 
 pub use allowed::{AllowedError, AllowedEvent, AllowedEvents, Direction, Fault};
 pub use credential::{Credential, CredentialError};
+pub(crate) use name::Name;
 pub use remotes::{Remotes, RemotesError};
 pub use rights::{Privilege, Rights, RightsError, Service};
 pub use throttle::{Network, Throttle, network};

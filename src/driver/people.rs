@@ -7,6 +7,7 @@ use super::interfaces::Servers;
 use super::loaded::Loaded;
 use super::settings::{rules, settings, websocket_settings};
 use crate::auth::{Service, User, UserTable};
+use crate::gate::audit;
 use crate::hub::{Hub, Kind};
 use crate::wire::link::reply::Capabilities;
 
@@ -62,7 +63,7 @@ fn end_sessions(hub: &Hub, new: &Loaded) -> bool {
                 };
                 tracing::warn!(
                     client = channel.peer(),
-                    user = user.name,
+                    user = %audit::Name(&user.name),
                     reason,
                     "session ended"
                 );
@@ -78,15 +79,17 @@ fn end_sessions(hub: &Hub, new: &Loaded) -> bool {
 pub(super) fn say_changes(old: &UserTable, new: &UserTable) {
     for user in new.iter() {
         match old.get(&user.name) {
-            None => tracing::info!(user = user.name, "configuration changed: new user"),
+            None => {
+                tracing::info!(user = %audit::Name(&user.name), "configuration changed: new user")
+            }
             Some(known) if known != user => {
-                tracing::info!(user = user.name, "configuration changed: user");
+                tracing::info!(user = %audit::Name(&user.name), "configuration changed: user");
             }
             Some(_) => {}
         }
     }
     for user in old.iter().filter(|user| new.get(&user.name).is_none()) {
-        tracing::info!(user = user.name, "configuration changed: user removed");
+        tracing::info!(user = %audit::Name(&user.name), "configuration changed: user removed");
     }
 }
 

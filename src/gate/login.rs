@@ -128,7 +128,7 @@ impl Visitor {
         let counters = channel.counters();
         tracing::info!(
             client = %self.peer,
-            user = %channel.user().name,
+            user = %audit::Name(&channel.user().name),
             channel = channel.id(),
             received = counters.received.load(Ordering::Relaxed),
             transmitted = counters.transmitted.load(Ordering::Relaxed),

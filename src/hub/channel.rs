@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedEvent;
 use super::queue::Queue;
-use crate::auth::{Rights, Service, User};
+use crate::auth::{Name, Rights, Service, User};
 use crate::event::{Event, FilterPair, Guid};
 use crate::wire::link::reply::LastError;
 
@@ -273,7 +273,7 @@ impl Channel {
             tracing::warn!(
                 channel = self.id,
                 client = %self.peer,
-                user = %self.user().name,
+                user = %Name(&self.user().name),
                 overruns,
                 "the queue of a client is full, events to it are dropped"
             );

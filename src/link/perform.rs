@@ -11,6 +11,7 @@ use super::linked::Linked;
 use super::{Context, Control, Settings};
 use crate::auth::Service;
 use crate::event::EventTime;
+use crate::gate::audit;
 use crate::gate::{LoginError, Rules, Seat, Visitor};
 use crate::hub::{Channel, Kind, SharedEvent, SubmitError};
 use crate::net::place;
@@ -177,7 +178,8 @@ impl Performer {
             }
             Request::Restart => return self.restart(session, out).await,
             Request::Shutdown => {
-                tracing::warn!(client = %self.peer(), "SHUTDOWN: the driver stops serving");
+                let user = self.user();
+                tracing::warn!(client = %self.peer(), user = %audit::Name(&user), "SHUTDOWN: the driver stops serving");
                 session.say(reply::SUCCESS, out);
                 return Next::Tell(Control::Shutdown);
             }
@@ -319,7 +321,12 @@ impl Performer {
         if found.id() == channel.id() {
             return Next::Close;
         }
-        tracing::info!(client = %self.peer(), ended = %found.peer(), "INTERFACE CLOSE");
+        tracing::info!(
+            client = %self.peer(),
+            user = %audit::Name(&self.user()),
+            ended = %found.peer(),
+            "INTERFACE CLOSE"
+        );
         found.ended().cancel();
         Next::GoOn
     }
@@ -452,12 +459,13 @@ impl Performer {
             .control
             .send(Control::CheckRestart(answer))
             .await;
+        let user = self.user();
         if asked.is_ok() && answered.await == Ok(true) {
-            tracing::warn!(client = %self.peer(), "RESTART: the driver starts again");
+            tracing::warn!(client = %self.peer(), user = %audit::Name(&user), "RESTART: the driver starts again");
             session.say(reply::SUCCESS, out);
             return Next::Tell(Control::Restart);
         }
-        tracing::error!(client = %self.peer(), "RESTART refused: the configuration has errors");
+        tracing::error!(client = %self.peer(), user = %audit::Name(&user), "RESTART refused: the configuration has errors");
         session.say(reply::INTERNAL, out);
         Next::GoOn
     }
