@@ -8,12 +8,13 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use vscpl2drv_link::auth::Credential;
 use vscpl2drv_link::driver::{Driver, Source};
 
 mod support;
 
 use support::client::Client;
-use support::tools::wait_until;
+use support::tools::{root, wait_until};
 
 fn user(words: &[&str], file: &Path, more: &[&str], password: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vscp-link"));
@@ -62,6 +63,7 @@ fn users_are_added_changed_and_removed_while_the_driver_runs() {
     assert!(made.status.success(), "{}", text(&made));
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
     assert!(fs::read_to_string(&file).unwrap().contains("\"anna\""));
+    assert!(is_salt_and_hash(&stored(&file)));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     // Only root may give files away; the tests of everybody else keep their own.
     let owner = if chown(&file, Some(1234), Some(5678)).is_ok() {
@@ -108,6 +110,67 @@ fn users_are_added_changed_and_removed_while_the_driver_runs() {
     let about = fs::metadata(&file).unwrap();
     assert_eq!((about.mode() & 0o777, about.uid()), (0o640, owner));
     driver.close();
+}
+
+/// The same on a terminal, where two passwords are typed.
+fn typed(word: &str, file: &Path, name: &str, passwords: [&str; 2]) -> Output {
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(root().join("tests/python/terminal.py"));
+    command.args([&format!("New password of {name}: "), passwords[0]]);
+    command.args(["The same again: ", passwords[1]]);
+    command.args(["--", env!("CARGO_BIN_EXE_vscp-link"), "user", word]);
+    command.arg(file).arg(name).env_remove("VSCP_LINK_PASSWORD");
+    command.output().unwrap()
+}
+
+/// What the file has for the only user.
+fn stored(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let password = document["users"][0]["password"].as_str();
+    password.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+/// `^[0-9A-F]{32};[0-9A-F]{64}$`
+fn is_salt_and_hash(text: &str) -> bool {
+    let digits = |text: &str, count| {
+        text.len() == count
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'F'))
+    };
+    text.split_once(';')
+        .is_some_and(|(salt, hash)| digits(salt, 32) && digits(hash, 64))
+}
+
+#[test]
+fn passwords_are_typed_twice_without_an_echo() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("users.json");
+    let mut before = String::new();
+    for (word, password) in [("add", "typed-0nce"), ("passwd", "typed-tw1ce")] {
+        let output = typed(word, &file, "anna", [password; 2]);
+        let shown = text(&output);
+        assert!(output.status.success(), "{shown}");
+        assert!(shown.contains("New password of anna: "), "{shown}");
+        assert!(shown.contains("The same again: "), "{shown}");
+        assert!(!shown.contains(password), "{shown}");
+        let stored = stored(&file);
+        assert!(is_salt_and_hash(&stored), "{stored}");
+        assert_ne!(stored, before);
+        let credential: Credential = stored.parse().unwrap();
+        assert!(credential.verify("anna", password), "{stored}");
+        before = stored;
+    }
+    let kept = fs::read_to_string(&file).unwrap();
+    for (word, name) in [("add", "ben"), ("passwd", "anna")] {
+        let output = typed(word, &file, name, ["typed-th1s", "typed-th4t"]);
+        let shown = text(&output);
+        assert_eq!(output.status.code(), Some(1), "{shown}");
+        assert!(shown.contains("these were two passwords"), "{shown}");
+        assert!(!shown.contains("typed-th"), "{shown}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), kept);
+    }
 }
 
 #[test]
@@ -173,6 +236,7 @@ fn passwords_stored_as_md5_are_stored_anew_where_the_driver_may_write() {
         let now = fs::read_to_string(&file).unwrap();
         if write {
             assert!(!now.contains("2d1e4f91dae49cd08eaba2293e422273"), "{now}");
+            assert!(is_salt_and_hash(&stored(&file)), "{now}");
             assert!(
                 now.contains("\"name\":\"admin\",  \"note\": \"kept\""),
                 "{now}"
