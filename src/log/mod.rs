@@ -26,6 +26,9 @@ use rotate::RotatingFile;
 const LINES: usize = 4096;
 /// Characters of one message.
 const MOST: usize = 4096;
+/// Below a warning this writes down what websocket clients send: logins, under a key that all of
+/// them share.
+const INDISCREET: &str = "tungstenite::protocol";
 /// What the log calls itself.
 const NAME: &str = "vscpl2drv-link";
 
@@ -211,8 +214,11 @@ impl Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        // An error may turn out to be critical.
         let level = level_of(metadata);
+        if level < LogLevel::Warn && metadata.target().starts_with(INDISCREET) {
+            return false;
+        }
+        // An error may turn out to be critical.
         self.wants(if level == LogLevel::Error {
             LogLevel::Critical
         } else {
@@ -370,6 +376,7 @@ mod tests {
             tracing::error!(critical = true, "c");
             tracing::info!(target: "rumqttc", "library");
             tracing::warn!(target: "rumqttc", "library warns");
+            tracing::trace!(target: "tungstenite::protocol::frame", "a message");
         };
         let warned = "[warning] library warns\n";
         let rest = format!("[info] i\n[warning] w\n[error] e\n[critical] c\n{warned}");
@@ -380,7 +387,9 @@ mod tests {
         );
         assert_eq!(logged(LogLevel::Critical, false, say), "[critical] c\n");
         assert_eq!(logged(LogLevel::Off, false, say), "");
-        assert!(logged(LogLevel::Trace, false, say).contains("[trace] library\n"));
+        let all = logged(LogLevel::Trace, false, say);
+        assert!(all.contains("[trace] library\n"), "{all}");
+        assert!(!all.contains("a message"), "{all}");
     }
 
     #[test]
