@@ -110,7 +110,13 @@ impl Performer {
         let changes = channel.changes();
         if changes != self.changes {
             self.changes = changes;
-            session.set_user(channel.user());
+            let user = channel.user();
+            // What was taken for an answer that is not written yet waits like the rest.
+            let taken = self.retrieved.len();
+            self.retrieved
+                .retain(|event| user.may_receive(event.event()));
+            self.complete &= self.retrieved.len() == taken;
+            session.set_user(user);
         }
         !channel.ended().is_cancelled()
     }
