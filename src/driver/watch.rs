@@ -151,4 +151,39 @@ mod tests {
             answer.send(false).unwrap();
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_noticed_within_two_seconds() {
+        for settles in [true, false] {
+            let place = tempfile::tempdir().unwrap();
+            // Nothing is told of a folder that is made later.
+            let folder = place.path().join("folder");
+            let file = folder.join("file");
+            let (_files, watched) = watch::channel(vec![file.clone()]);
+            let (control, mut requests) = mpsc::channel(1);
+            tokio::spawn(watch(watched, control, CancellationToken::new()));
+            let mut next = async || match requests.recv().await {
+                Some(Control::Reload(answer)) => answer.send(true).unwrap(),
+                _ => panic!("a reload is asked for"),
+            };
+            // As they are at first.
+            next().await;
+            fs::create_dir(&folder).unwrap();
+            fs::write(&file, "one").unwrap();
+            let changed = Instant::now();
+            let writes = async {
+                loop {
+                    tokio::time::sleep(SETTLE / 3).await;
+                    let longer = fs::read_to_string(&file).unwrap() + "x";
+                    fs::write(&file, longer).unwrap();
+                }
+            };
+            tokio::select! {
+                () = next() => {}
+                () = writes, if !settles => {}
+            }
+            let took = changed.elapsed();
+            assert!(took < Duration::from_secs(2), "{took:?}");
+        }
+    }
 }
