@@ -4,16 +4,13 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use vscpl2drv_link::auth::Credential;
 use vscpl2drv_link::driver::{Driver, Source};
 use vscpl2drv_link::wire::binary::Strength;
@@ -26,6 +23,7 @@ use support::binary::{Binary, KEY, key_file};
 use support::certificates::{Authority, encrypted};
 use support::client::Client;
 use support::mosquitto::{Mosquitto, Subscriber, free_port};
+use support::secure;
 use support::tools::PATIENCE;
 use support::websocket::Client as WebClient;
 
@@ -157,18 +155,9 @@ fn log_in_by_websocket(driver: &Driver, dialect: Dialect, password: &str) -> Str
 
 /// A session over TLS.
 fn talk_over_tls(driver: &Driver, authority: &Authority) {
-    use std::io::{Read, Write};
-    let mut roots = RootCertStore::empty();
-    let pem = CertificateDer::from_pem_file(authority.file()).unwrap();
-    roots.add(pem).unwrap();
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let session = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = TcpStream::connect(driver.addresses()[1]).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut stream = StreamOwned::new(session, stream);
+    let mut stream = secure::over(stream, authority);
     let words = format!("user anna\r\npass {PASSWORD}\r\n++\r\nquit\r\n");
     stream.write_all(words.as_bytes()).unwrap();
     let mut said = String::new();

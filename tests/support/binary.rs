@@ -45,7 +45,11 @@ impl Binary {
     }
 
     pub fn connect_with(address: SocketAddr, cipher: Cipher) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap(), cipher)
+    }
+
+    /// Says BINARY on a connection.
+    pub fn over(stream: TcpStream, cipher: Cipher) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut client = Self {
@@ -61,9 +65,13 @@ impl Binary {
 
     /// Logs in as admin.
     pub fn log_in(address: SocketAddr, strength: Strength) -> Self {
-        let mut client = Self::connect(address, strength);
-        assert_eq!(client.ask(2, b"admin:secret"), (2, 0, Vec::new()));
-        client
+        Self::connect(address, strength).logged_in()
+    }
+
+    /// The same client, logged in as admin.
+    pub fn logged_in(mut self) -> Self {
+        assert_eq!(self.ask(2, b"admin:secret"), (2, 0, Vec::new()));
+        self
     }
 
     pub fn send(&mut self, bytes: &[u8]) {

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use vscpl2drv_link::driver::{Driver, Source};
 
-use super::certificates::Identity;
+use super::certificates::{Authority, Identity};
 use super::dialogue;
 use super::tools::{PATIENCE, need};
 
@@ -39,6 +39,26 @@ pub fn connect(
     authority: &Path,
     own: Option<&Identity>,
 ) -> Secure {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    StreamOwned::new(session(name, authority, own), stream)
+}
+
+/// The same with `localhost`, on a connection that is there.
+pub fn over(stream: TcpStream, authority: &Authority) -> Secure {
+    StreamOwned::new(session("localhost", &authority.file(), None), stream)
+}
+
+/// The first words of a handshake.
+pub fn client_hello(authority: &Authority) -> Vec<u8> {
+    let mut hello = Vec::new();
+    let mut session = session("localhost", &authority.file(), None);
+    session.write_tls(&mut hello).unwrap();
+    hello
+}
+
+fn session(name: &'static str, authority: &Path, own: Option<&Identity>) -> ClientConnection {
     let certificates = |path: &Path| {
         let found = CertificateDer::pem_file_iter(path).unwrap();
         found.map(Result::unwrap).collect::<Vec<_>>()
@@ -58,14 +78,7 @@ pub fn connect(
             builder.with_client_auth_cert(chain, key).unwrap()
         }
     };
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    let name = name.try_into().unwrap();
-    StreamOwned::new(
-        ClientConnection::new(Arc::new(config), name).unwrap(),
-        stream,
-    )
+    ClientConnection::new(Arc::new(config), name.try_into().unwrap()).unwrap()
 }
 
 pub struct Server {
