@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 mod support;
 
-use support::abuse::{Bounds, FAREWELLS, MAX_CLIENTS, PASSING, Target, connect_from, reset};
+use support::abuse::{Bounds, STRANGER, Target, connect_from, reset};
 use support::client::Client;
 use support::tools::PATIENCE;
 
@@ -24,8 +24,6 @@ const ORDERLY: usize = 30;
 /// Connections at a time of those who do wait, each from an address of its own, so that there is
 /// always somebody to check.
 const PATIENT: usize = 40;
-/// What a place may cost, as for clients that never speak; and the failures of the throttle.
-const KIB: usize = 16 * MAX_CLIENTS;
 
 /// Within this a right login must come in. It waits for one check of each address at most that
 /// has somebody waiting: `PATIENT`, `ORDERLY`, and few others, at some ten milliseconds each.
@@ -118,7 +116,7 @@ fn come_in(what: &str, user: &str, source: Ipv4Addr, to: SocketAddr) {
 
 #[test]
 fn a_hundred_thousand_wrong_logins_keep_nobody_out() {
-    let target = Target::open("");
+    let mut target = Target::open("");
     let to = target.plain;
     let watch = target.watch();
     let (stop, next, sent, refused) = (
@@ -168,9 +166,10 @@ fn a_hundred_thousand_wrong_logins_keep_nobody_out() {
         refused.load(Ordering::SeqCst),
     );
     assert!(answered > 0);
-    let bounds = Bounds {
-        kib: KIB,
-        descriptors: MAX_CLIENTS + FAREWELLS + PASSING,
-    };
-    watch.end("100 000 wrong logins", &bounds);
+    // With the failures that are remembered.
+    watch.end(
+        &mut target,
+        "100 000 wrong logins",
+        Bounds::of_a_crowd(STRANGER),
+    );
 }

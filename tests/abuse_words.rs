@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
+use std::any::Any;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -9,19 +10,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+use vscpl2drv_link::wire::binary::Strength;
 
 mod support;
 
-use support::abuse::{Bounds, PASSING, Target, connect_from};
+use support::abuse::{BUSY, Bounds, EVENT, Target, connect_from, cost};
+use support::binary::{Binary, cipher, key_file};
 use support::certificates::Authority;
 use support::client::Client;
+use support::secure::over;
 use support::tools::{PATIENCE, need, wait_until};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
-/// What one client can make the driver keep: a line of 64 KiB in a buffer that has grown to twice
-/// that, as much of answers, and what is under way in between.
-const KIB_EACH: usize = 512;
 
 /// The time until the other side has closed.
 fn until_closed(start: Instant, mut stream: &TcpStream) -> Duration {
@@ -48,7 +49,7 @@ fn write_for_ever(mut stream: &TcpStream, bytes: &[u8], pause: Duration) {
 #[test]
 fn whatever_dribbles_in_the_login_deadline_ends_it() {
     const DEADLINE: Duration = Duration::from_secs(3);
-    let target = Target::open("\"login-timeout\": 3,");
+    let mut target = Target::open("\"login-timeout\": 3,");
     let watch = target.watch();
     let slow = Duration::from_secs(1);
     let noops = b"noop\r\n".repeat(1000);
@@ -87,11 +88,7 @@ fn whatever_dribbles_in_the_login_deadline_ends_it() {
             assert!(start.elapsed() >= DEADLINE);
         });
     });
-    let bounds = Bounds {
-        kib: KIB_EACH * (most + 1),
-        descriptors: most + 1 + PASSING,
-    };
-    watch.end("dribbles", &bounds);
+    watch.end(&mut target, "dribbles", Bounds::of(most + 1, BUSY));
 }
 
 /// A connection that takes little at a time.
@@ -105,31 +102,54 @@ fn small_window(to: SocketAddr) -> TcpStream {
     stream
 }
 
+/// A client that is logged in, has asked for more than fits on the way to it, and reads nothing of
+/// it, whatever it speaks. It is there as long as what this gives.
+fn deaf(kind: usize, target: &Target, authority: &Authority) -> Box<dyn Any> {
+    let login = b"user admin\r\npass secret\r\n";
+    if kind == 3 {
+        let mut stream = over(small_window(target.secure.unwrap()), authority);
+        stream.write_all(login).unwrap();
+        stream.write_all(b"rcvloop\r\n").unwrap();
+        return Box::new(stream);
+    }
+    let mut stream = small_window(target.plain);
+    match kind {
+        0 => {
+            stream.write_all(login).unwrap();
+            stream.write_all(b"rcvloop\r\n").unwrap();
+        }
+        1 => {
+            stream.write_all(login).unwrap();
+            // The driver does not take it all: it waits for its answers to be read.
+            let mut writer = stream.try_clone().unwrap();
+            thread::spawn(move || writer.write_all(&b"help\r\n".repeat(20_000)));
+        }
+        _ => {
+            let mut client = Binary::over(stream, cipher(Strength::Aes256)).logged_in();
+            // The receive loop.
+            client.command(7, b"");
+            return Box::new(client);
+        }
+    }
+    Box::new(stream)
+}
+
 #[test]
 fn who_never_reads_is_disconnected() {
-    const DEAF: usize = 8;
+    const DEAF: usize = 20;
     const EVENTS: usize = 6000;
-    // An event of full size: itself, its text, and how each of those who wait holds it.
-    const KIB_OF_EVENT: usize = 5;
-    let target = Target::open("\"response-timeout\": 2000,");
+    let ours = Authority::new("ours");
+    let (certificate, keys) = (
+        ours.identity_in_one_file("localhost"),
+        TempDir::new().unwrap(),
+    );
+    let mut target = Target::open_secure(&format!(
+        "\"response-timeout\": 2000, \"tls\": {{\"certificate\": {certificate:?}}}, \
+         \"encryption\": \"aes256\", \"key-file\": {:?},",
+        key_file(keys.path())
+    ));
     let watch = target.watch();
-    let mut deaf = Vec::new();
-    let help = b"help\r\n".repeat(20_000);
-    for n in 0..2 * DEAF {
-        let mut stream = small_window(target.plain);
-        stream.write_all(b"user admin\r\npass secret\r\n").unwrap();
-        if n % 2 == 0 {
-            stream.write_all(b"rcvloop\r\n").unwrap();
-        } else {
-            // The driver does not take it all: it waits for its answers to be read.
-            let help = help.clone();
-            let mut writer = stream.try_clone().unwrap();
-            thread::spawn(move || {
-                let _ = writer.write_all(&help);
-            });
-        }
-        deaf.push(stream);
-    }
+    let all: Vec<Box<dyn Any>> = (0..DEAF).map(|n| deaf(n % 4, &target, &ours)).collect();
     let mut talker = Client::log_in(target.plain);
     let data = vec!["255"; 512].join(",");
     for _ in 0..EVENTS {
@@ -137,22 +157,20 @@ fn who_never_reads_is_disconnected() {
     }
     wait_until("all are disconnected", || {
         let said = "did not read for 2s and is disconnected";
-        target.log().matches(said).count() == 2 * DEAF
+        target.log().matches(said).count() == DEAF
     });
     drop(talker);
-    // The host's queue holds the events as well: the test's host takes none.
-    let bounds = Bounds {
-        kib: EVENTS * KIB_OF_EVENT + 2 * DEAF * KIB_EACH,
-        descriptors: 2 * DEAF + 1 + PASSING,
-    };
-    watch.end("who never reads", &bounds);
-    drop(deaf);
+    // The queues of the host and of the witnesses hold the events as well.
+    let mut bounds = Bounds::of(DEAF + 1, BUSY);
+    bounds.kib += EVENTS * cost(EVENT).kib;
+    watch.end(&mut target, "who never reads", bounds);
+    drop(all);
 }
 
 #[test]
 fn sixteen_mebibytes_without_the_end_of_a_line() {
     const CLIENTS: usize = 4;
-    let target = Target::open("");
+    let mut target = Target::open("");
     let watch = target.watch();
     let flood = |client: &mut Client| {
         for _ in 0..16 * 16 {
@@ -171,11 +189,7 @@ fn sixteen_mebibytes_without_the_end_of_a_line() {
             });
         }
     });
-    let bounds = Bounds {
-        kib: CLIENTS * KIB_EACH,
-        descriptors: CLIENTS + PASSING,
-    };
-    watch.end("16 MiB in a line", &bounds);
+    watch.end(&mut target, "16 MiB in a line", Bounds::of(CLIENTS, BUSY));
 }
 
 #[test]
@@ -183,7 +197,8 @@ fn other_protocols_on_either_port() {
     const CLIENTS: usize = 200;
     let ours = Authority::new("ours");
     let certificate = ours.identity_in_one_file("localhost");
-    let target = Target::open_secure(&format!("\"tls\": {{\"certificate\": {certificate:?}}},"));
+    let mut target =
+        Target::open_secure(&format!("\"tls\": {{\"certificate\": {certificate:?}}},"));
     let watch = target.watch();
     let secure = target.secure.unwrap();
     let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: x\r\n\r\n";
@@ -224,8 +239,8 @@ fn other_protocols_on_either_port() {
     assert!(!openssl.unwrap().success());
     let bounds = Bounds {
         // They come one after the other; few are at their end at a time.
-        kib: PASSING * KIB_EACH,
-        descriptors: 2 * CLIENTS + PASSING,
+        kib: Bounds::of(8, BUSY).kib,
+        ..Bounds::of(2 * CLIENTS, BUSY)
     };
-    watch.end("other protocols", &bounds);
+    watch.end(&mut target, "other protocols", bounds);
 }

@@ -17,15 +17,10 @@ use super::client::Client;
 use super::dialogue;
 use super::host::{Host, Layout, compile};
 use super::mosquitto::free_port;
-use super::tools::{PATIENCE, need, wait_until};
+use super::tools::{PATIENCE, need, root, wait_until};
 
 /// `max-clients` where nothing else is said.
 pub const MAX_CLIENTS: usize = 1024;
-/// Clients beyond it that are told so at a time.
-pub const FAREWELLS: usize = 64;
-/// Descriptors that come and go in a process at work: a rotated log, a look at `/proc`, one client
-/// that was accepted and one that gives its place to another.
-pub const PASSING: usize = 8;
 /// What a process may open where a test says nothing else: more than the driver must ever want.
 const DESCRIPTORS: usize = 4096;
 
@@ -80,12 +75,22 @@ impl Target {
         fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
     }
 
+    /// KiB that the process has allocated and not freed. What can be given back to the system is.
+    fn held(&mut self) -> usize {
+        // What waits for the host is in use for good reason.
+        while self.host.ask("read 0").starts_with("event ") {}
+        let answer = self.host.ask("heap");
+        let bytes = answer.strip_prefix("heap ").unwrap();
+        bytes.parse::<usize>().unwrap() / 1024
+    }
+
     /// Starts to look, with two clients that are logged in.
-    pub fn watch(&self) -> Watch {
+    pub fn watch(&mut self) -> Watch {
         let talker = Client::log_in(self.plain);
         let mut listener = Client::log_in(self.plain);
         listener.must("rcvloop");
         let process = Process(self.host.pid());
+        let held = self.held();
         let (descriptors, resident) = (process.descriptors(), process.kib("VmRSS:"));
         // The peak is counted from now on (proc(5), "clear_refs").
         fs::write(format!("/proc/{}/clear_refs", process.0), "5").unwrap();
@@ -97,6 +102,7 @@ impl Target {
             process,
             descriptors,
             resident,
+            held,
             stop,
             witness: thread::spawn(body),
         }
@@ -122,9 +128,64 @@ impl Process {
 }
 
 /// What an attack may cost, beyond what the driver had before.
+#[derive(Clone, Copy)]
 pub struct Bounds {
     pub kib: usize,
     pub descriptors: usize,
+}
+
+/// Rows of the README's table of what clients can cost.
+pub const STRANGER: &str = "a client that is not logged in";
+pub const STRANGER_WITH_TLS: &str = "the same where TLS is spoken";
+pub const BUSY: &str = "a client with all that it can make the driver keep: lines, frames, answers";
+pub const EVENT: &str =
+    "an event of full size that waits, with its text: one copy for all who wait for it";
+pub const FAREWELL: &str = "clients beyond `max-clients` that are told so";
+const PASSING: &str = "what comes and goes: a log that is rotated, a client that is just accepted";
+const AFTERWARDS: &str = "what is still in use when all of them have gone";
+
+/// What the README says of it.
+pub fn cost(row: &str) -> Bounds {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let mut cells = text
+        .lines()
+        .find_map(|line| line.strip_prefix(&format!("| {row} | ")))
+        .unwrap_or_else(|| panic!("README.md: there is no row {row:?}"))
+        .trim_end_matches(" |")
+        .split(" | ");
+    let mut number = || match cells.next().unwrap().split_once(' ') {
+        Some((number, "KiB")) => number.parse().unwrap(),
+        Some((number, "MiB")) => number.parse::<usize>().unwrap() * 1024,
+        Some(other) => panic!("{row}: {other:?}"),
+        None => 0,
+    };
+    let kib = number();
+    let descriptors = cells.next().unwrap();
+    Bounds {
+        kib,
+        descriptors: match descriptors {
+            "–" => 0,
+            digits => digits.parse().unwrap(),
+        },
+    }
+}
+
+impl Bounds {
+    /// So many clients, and what comes and goes.
+    pub fn of(clients: usize, row: &str) -> Self {
+        let (each, passing) = (cost(row), cost(PASSING));
+        Self {
+            kib: clients * each.kib + passing.kib,
+            descriptors: clients * each.descriptors + passing.descriptors,
+        }
+    }
+
+    /// As many clients as there is room for; others are told.
+    pub fn of_a_crowd(row: &str) -> Self {
+        let mut bounds = Self::of(MAX_CLIENTS, row);
+        bounds.descriptors += cost(FAREWELL).descriptors;
+        bounds
+    }
 }
 
 /// Clients that are served during an attack, and what it costs.
@@ -133,6 +194,7 @@ pub struct Watch {
     process: Process,
     descriptors: usize,
     resident: usize,
+    held: usize,
     stop: Arc<AtomicBool>,
     witness: JoinHandle<Seen>,
 }
@@ -141,8 +203,8 @@ struct Seen {
     rounds: usize,
     slowest: Duration,
     descriptors: usize,
-    /// They stay until all has been looked at.
-    _clients: (Client, Client),
+    /// They stay until all has been looked at. The first one has a queue of its own.
+    clients: (Client, Client),
 }
 
 /// Commands and events, until told to stop; a wrong answer, or none, is a panic.
@@ -170,7 +232,7 @@ fn witness(process: Process, mut talker: Client, mut listener: Client, stop: &At
                 rounds,
                 slowest,
                 descriptors,
-                _clients: (talker, listener),
+                clients: (talker, listener),
             };
         }
         thread::sleep(Duration::from_millis(10));
@@ -188,23 +250,28 @@ impl Watch {
 
     /// The attack is over: looks at what it has cost, until nothing is left of it, and whether a
     /// new client gets in.
-    pub fn end(self, what: &str, bounds: &Bounds) {
+    pub fn end(self, target: &mut Target, what: &str, bounds: Bounds) {
         self.stop.store(true, Ordering::SeqCst);
-        let seen = self.witness.join().unwrap();
+        let mut seen = self.witness.join().unwrap();
         let grown = self.process.kib("VmHWM:").saturating_sub(self.resident);
         let opened = seen.descriptors.saturating_sub(self.descriptors);
         wait_until("the descriptors are back", || {
             self.process.descriptors() <= self.descriptors
         });
+        seen.clients.0.must("clra");
+        let held = target.held().saturating_sub(self.held);
         let left = self.process.kib("VmRSS:").saturating_sub(self.resident);
         Client::log_in(self.plain).must("noop");
         println!(
             "{what}: {} rounds, the slowest {:?}; {opened} descriptors of {}; {grown} KiB of {} \
-             at most, {left} KiB left",
+             at most, {left} KiB left, {held} KiB in use",
             seen.rounds, seen.slowest, bounds.descriptors, bounds.kib
         );
         assert!(grown <= bounds.kib, "{what}: {grown} KiB");
         assert!(opened <= bounds.descriptors, "{what}: {opened} descriptors");
+        assert!(left <= bounds.kib / 2, "{what}: {left} KiB left");
+        let afterwards = cost(AFTERWARDS).kib;
+        assert!(held <= afterwards, "{what}: {held} KiB are still in use");
     }
 }
 
