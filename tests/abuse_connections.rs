@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,8 @@ use support::abuse::{
 };
 use support::certificates::Authority;
 use support::client::Client;
-use support::tools::wait_until;
+use support::secure::{client_hello, over};
+use support::tools::{PATIENCE, wait_until};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
@@ -86,6 +87,77 @@ fn five_thousand_clients_that_never_speak() {
         &mut target,
         "5000 silent clients",
         Bounds::of_a_crowd(STRANGER),
+    );
+}
+
+#[test]
+fn five_thousand_clients_that_stop_in_the_middle_of_a_handshake() {
+    const CLIENTS: usize = 5000;
+    // From the connection on, whatever comes in.
+    const HANDSHAKE: Duration = Duration::from_secs(10);
+    need_descriptors(CLIENTS + 500);
+    let ours = Authority::new("ours");
+    let certificate = ours.identity_in_one_file("localhost");
+    let mut target =
+        Target::open_secure(&format!("\"tls\": {{\"certificate\": {certificate:?}}},"));
+    let watch = target.watch();
+    let secure = target.secure.unwrap();
+    let hello = client_hello(&ours);
+    let half = &hello[..hello.len() / 2];
+    let start = Instant::now();
+    let crowd: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = connect_from(HERE, secure).unwrap();
+            // Most find no place, and are closed without a word.
+            let _ = stream.write_all(half);
+            stream
+        })
+        .collect();
+    let all_here = start.elapsed();
+    wait_until("the places are taken", || {
+        target.log().contains("max-clients (1024) are connected")
+    });
+    // Somebody from elsewhere gets in meanwhile, with TLS and without.
+    for host in 1..=3 {
+        let from = Ipv4Addr::new(127, 9, 9, host);
+        Client::over(connect_from(from, target.plain).unwrap())
+            .logged_in("admin")
+            .must("noop");
+        let mut stream = over(connect_from(from, secure).unwrap(), &ours);
+        stream
+            .write_all(b"user admin\r\npass secret\r\nnoop\r\nquit\r\n")
+            .unwrap();
+        let mut said = String::new();
+        let _ = stream.read_to_string(&mut said);
+        assert_eq!(said.matches("+OK - Success.").count(), 3, "{said}");
+    }
+    let others_were_in = start.elapsed();
+    wait_until("all have been ended", || {
+        watch.descriptors_now() <= watch.descriptors_before()
+    });
+    let took = start.elapsed();
+    println!(
+        "all were here after {all_here:?}, others in after {others_were_in:?}, ended {took:?}"
+    );
+    assert!(took >= HANDSHAKE, "they had their time: {took:?}");
+    assert!(took < all_here + HANDSHAKE + PATIENCE / 2, "{took:?}");
+    for mut stream in crowd {
+        let mut text = Vec::new();
+        let _ = stream.read_to_end(&mut text);
+        assert!(!text.windows(2).any(|two| two == b"OK"), "{text:?}");
+    }
+    // All who had a place, but for those who made room.
+    let log = target.log();
+    let late = log.lines().filter(|line| {
+        line.contains("no TLS with this client") && line.contains("client=127.0.0.1:")
+    });
+    let late = late.count();
+    println!("{late} of them were too slow");
+    assert!(late >= MAX_CLIENTS - 10, "{late}");
+    watch.end(
+        &mut target,
+        "5000 halves of a handshake",
+        Bounds::of_a_crowd(STRANGER_WITH_TLS),
     );
 }
 
