@@ -15,22 +15,24 @@ use vscpl2drv_link::auth::Credential;
 use vscpl2drv_link::driver::{Driver, Source};
 use vscpl2drv_link::wire::binary::Strength;
 use vscpl2drv_link::wire::ws::Dialect;
-use vscpl2drv_link::wire::ws::client::{self as requests, Said};
+use vscpl2drv_link::wire::ws::client::{self as requests, Said as Answer};
 
 mod support;
 
 use support::binary::{Binary, KEY, key_file};
 use support::certificates::{Authority, encrypted};
 use support::client::Client;
+use support::far_end::{FarEnd, Said};
 use support::mosquitto::{Mosquitto, Subscriber, free_port};
 use support::secure;
-use support::tools::PATIENCE;
+use support::tools::{PATIENCE, wait_until};
 use support::websocket::Client as WebClient;
 
 const PASSWORD: &str = "Gr4nite-password";
 const WRONG: &str = "hunter2-wrong";
 const BROKER: &str = "br0ker-password";
 const PHRASE: &str = "0pen-sesame";
+const LINK: &str = "far-password";
 
 /// What must be nowhere, and what it is called.
 #[derive(Default)]
@@ -141,8 +143,8 @@ fn log_in_by_websocket(driver: &Driver, dialect: Dialect, password: &str) -> Str
     let auth = requests::auth(dialect, &key, &client.sid, "anna", password);
     client.send(&auth);
     match client.said() {
-        Said::Done { .. } => assert_eq!(password, PASSWORD),
-        Said::Refused { .. } => assert_eq!(password, WRONG),
+        Answer::Done { .. } => assert_eq!(password, PASSWORD),
+        Answer::Refused { .. } => assert_eq!(password, WRONG),
         other => panic!("{other:?}"),
     }
     client.must("NOOP");
@@ -175,6 +177,7 @@ fn no_secret_reaches_the_log_or_the_history() {
         ("a wrong password", WRONG),
         ("the broker's password", BROKER),
         ("the pass phrase", PHRASE),
+        ("the password at another server", LINK),
         ("the key", KEY),
         ("the key of websockets", &KEY[..32]),
         ("the key in other letters", &KEY.to_uppercase()),
@@ -216,8 +219,24 @@ fn no_secret_reaches_the_log_or_the_history() {
         broker_own.certificate,
         encrypted(&broker_own.key, PHRASE, false),
     );
+    // Two other servers, one of which says back what it does not like.
+    let far = FarEnd::minimal(&[]);
+    let loud = FarEnd::start(|_, command| match command.split_once(' ') {
+        Some((word, password)) if word.eq_ignore_ascii_case("pass") => {
+            Said::Text(format!("-OK - No: {password}\r\n"))
+        }
+        _ => Said::Text("+OK - Success.\r\n".to_owned()),
+    });
+    let link = |name: &str, far: &FarEnd| {
+        format!(
+            "{{\"name\": \"{name}\", \"host\": \"127.0.0.1\", \"port\": {}, \"user\": \"u\", \
+              \"password\": \"{LINK}\"}}",
+            far.address().port()
+        )
+    };
+    let links = format!("[{}, {}]", link("far", &far), link("loud", &loud));
     let config = format!(
-        "{{\"interface\": [\"tcp://127.0.0.1:0\", \"stcp://127.0.0.1:0\"], \"abi\": \"v2\", \
+        "{{\"links\": {links}, \"interface\": [\"tcp://127.0.0.1:0\", \"stcp://127.0.0.1:0\"], \"abi\": \"v2\", \
           \"path-users\": {users:?}, \"encryption\": \"aes256\", \"key-file\": {:?}, \
           \"tls\": {{\"certificate\": {:?}, \"key\": {:?}}}, \
           \"websocket\": {{\"interface\": \"ws://127.0.0.1:0\"}}, \"mqtt\": {mqtt}, \
@@ -244,7 +263,10 @@ fn no_secret_reaches_the_log_or_the_history() {
             std::thread::sleep(Duration::from_millis(5));
         }
     };
-    wait_for("connected", 2);
+    wait_for("connected", 3);
+    wait_until("both links are logging in", || {
+        !far.heard_of("pass").is_empty() && !loud.heard_of("pass").is_empty()
+    });
 
     let address = driver.addresses()[0];
     for user in ["anna", "nobody\u{1b}[2J"] {
@@ -304,6 +326,7 @@ fn no_secret_reaches_the_log_or_the_history() {
         "logged in",
         "wrong password",
         "frame refused",
+        "the login was refused",
         // Libraries too.
         "trace decided upon suite",
         "WebSocketStream",
@@ -311,6 +334,7 @@ fn no_secret_reaches_the_log_or_the_history() {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(!text.contains('\u{1b}'), "{text}");
+
     secrets.are_not_in("the log", &text);
     drop(secure);
 }

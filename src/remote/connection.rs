@@ -95,7 +95,7 @@ impl Connection {
         for (command, word) in [("USER", &*terms.user), ("PASS", &*terms.password)] {
             let reply = connection.ask(&[command, word]).await?;
             if !reply.ok {
-                return Err(RemoteError::Login(reply.status));
+                return Err(RemoteError::Login(without(reply.status, &terms.password)));
             }
         }
         Ok(connection)
@@ -255,6 +255,14 @@ impl Connection {
         }
         // TLS may have kept some of it back.
         Ok(self.stream.flush().await?)
+    }
+}
+
+/// Some say back what they do not like.
+fn without(text: String, password: &str) -> String {
+    match password {
+        "" => text,
+        password => text.replace(password, "…"),
     }
 }
 
