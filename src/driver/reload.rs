@@ -104,9 +104,10 @@ impl Engine {
         owned
             .logger
             .set_levels(&new.config.logging, new.config.debug);
-        people::say_changes(&old.users, &new.users);
         // Before anything that takes its time: who is gone is gone at once.
         people::change(&self.servers, &new, capabilities(owned));
+        // By now it is so.
+        people::say_changes(&old.users, &new.users);
         self.hub.change(routing(&new.config));
         if new.plan.publish.host {
             connect(host, &self.hub, &new, self.layout);
