@@ -71,10 +71,9 @@ pub(super) async fn carry(
         // It had no room for one, and takes none behind it until it is asked where to go on.
         sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
-        last = begin(link, connection).await?.ok_or(RemoteError::Refused(
-            "XLINK",
-            "once, and not again".to_owned(),
-        ))?;
+        last = begin(link, connection)
+            .await?
+            .ok_or_else(|| RemoteError::Refused("XLINK", "once, and not again".to_owned()))?;
     }
 }
 
