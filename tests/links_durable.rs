@@ -385,7 +385,7 @@ fn what_waits_for_a_link_goes_with_its_user() {
         "xrcv 1 near",
         "xack x",
         "xack 5",
-        "xlink 1 near ab 1 more",
+        "xlink 1 near ab 1 more words",
     ] {
         assert!(client.ask(bad)[0].starts_with("-OK"), "{bad}");
     }
@@ -415,5 +415,15 @@ fn what_waits_for_a_link_goes_with_its_user() {
     let mut third = Client::log_in(far.address());
     third.must(&format!("xrcv 1 near {queue} {number}"));
     assert_eq!(third.line().as_deref(), Some("+OK"), "nothing waits");
+    // A user has eight; the ninth takes the place of one that is away, and its events are gone.
+    for n in 0..8 {
+        Client::log_in(far.address()).must(&format!("xlink 1 other{n} ab 1"));
+    }
+    wait_until("one was forgotten", || folder(&far).len() == 8);
+    third.must("noop");
+    assert!(
+        far.log()
+            .contains("what waits for a link is dropped: the user has too many")
+    );
     far.close();
 }

@@ -19,8 +19,10 @@ use crate::error::with_causes;
 use crate::hub::{AttachError, Channel, Client, Hub, Kind};
 use crate::os::now;
 
-/// Links that are remembered; of one more, the one that has been away longest is forgotten.
+/// Links that are remembered.
 const MOST: usize = 64;
+/// Those of one user; with one more, the one of them that has been away longest is forgotten.
+const MOST_OF_A_USER: usize = 8;
 /// Events that are moved at a time.
 const BATCH: usize = 256;
 
@@ -70,7 +72,7 @@ pub enum StandingError {
     #[error(transparent)]
     Random(#[from] RandomError),
     /// All that are remembered are here.
-    #[error("there are {MOST} links already")]
+    #[error("the user has {MOST_OF_A_USER} links here, or all users have {MOST}")]
     Full,
 }
 
@@ -147,14 +149,17 @@ impl Standings {
         if let Some(known) = entries.iter().find(same) {
             return Ok(Arc::clone(known));
         }
-        if entries.len() >= MOST {
-            let away = |one: &Arc<Standing>| one.away().map(|since| since.elapsed());
+        let own = |one: &Standing| one.user == user.name;
+        let of_the_user = entries.iter().filter(|one| own(one)).count();
+        if of_the_user >= MOST_OF_A_USER || entries.len() >= MOST {
+            // Nobody loses anything by what somebody else does.
+            let away = |one: &Standing| one.away().map(|since| since.elapsed());
             let longest = (0..entries.len())
-                .filter(|&at| away(&entries[at]).is_some())
+                .filter(|&at| own(&entries[at]) && away(&entries[at]).is_some())
                 .max_by_key(|&at| away(&entries[at]))
                 .ok_or(StandingError::Full)?;
             let gone = entries.remove(longest);
-            self.forget(&gone, "there are too many");
+            self.forget(&gone, "the user has too many");
         }
         let queue = u64::from_ne_bytes(random()?);
         let most = self.place.most;

@@ -156,3 +156,96 @@ fn put(link: &Link, inbox: &mut Inbox) {
     }
     inbox.shrink_to(64);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
+    use tokio_util::sync::CancellationToken;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::config::load_driver;
+    use crate::event::text::TextForm;
+    use crate::hub::{Hub, Routing};
+    use crate::net::stream::Route;
+    use crate::remote::connection::Terms;
+
+    fn link() -> Arc<Link> {
+        let text = "{\"links\": {\"host\": \"far\", \"user\": \"me\", \"password\": \"it\"}}";
+        let (config, _) = load_driver(text).unwrap();
+        let routing = Routing {
+            max_out_queue: 10,
+            max_websocket_queue: 10,
+            receive_sent_events: true,
+            interconnect: false,
+            filter_in: FilterPair::default(),
+            filter_out: FilterPair::default(),
+        };
+        let hub = Hub::new(Guid::ZERO, routing);
+        let stop = CancellationToken::new();
+        let started = Link::start(&config.links[0], &hub, TextForm::Legacy, None, stop);
+        started.unwrap().0
+    }
+
+    /// A far end that answers commands and has a receive loop.
+    async fn far_end(stream: &mut BufStream<DuplexStream>) {
+        stream.write_all(b"+OK - hello\r\n").await.unwrap();
+        for _ in 0..4 {
+            stream.flush().await.unwrap();
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            let known = !line.starts_with('X');
+            let answer = if known {
+                "+OK\r\n"
+            } else {
+                "-OK - Unknown command\r\n"
+            };
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        stream.flush().await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_seconds_of_silence_are_noticed() {
+        let (near, far) = tokio::io::duplex(4096);
+        let link = link();
+        let terms = Terms {
+            route: Route {
+                host: "far".to_owned(),
+                port: 1,
+                bind: None,
+                tls: None,
+                nodelay: true,
+            },
+            user: "me".to_owned(),
+            password: Zeroizing::new("it".to_owned()),
+            cipher: None,
+            patience: Duration::from_secs(5),
+        };
+        let receiving = tokio::spawn(async move {
+            let mut connection = Connection::begin(Box::new(near), &terms).await.unwrap();
+            let mut inbox = Inbox::new();
+            let Err(lost) = receive(&link, &mut connection, &mut inbox).await;
+            lost
+        });
+        let mut far = BufStream::new(far);
+        far_end(&mut far).await;
+        // It lives, for a minute.
+        for _ in 0..30 {
+            sleep(Duration::from_secs(2)).await;
+            far.write_all(b"+OK\r\n").await.unwrap();
+            far.flush().await.unwrap();
+        }
+        assert!(!receiving.is_finished());
+        let hung = Instant::now();
+        let lost = receiving.await.unwrap();
+        assert!(matches!(lost, RemoteError::Silent(SILENCE)), "{lost}");
+        let after = hung.elapsed();
+        assert!(
+            after >= SILENCE && after < SILENCE + Duration::from_secs(1),
+            "{after:?}"
+        );
+    }
+}
