@@ -259,24 +259,45 @@ fn the_log_has_the_address_of_the_client() {
 #[test]
 fn a_logging_section_of_any_shape_starts_or_is_refused_and_the_host_lives() {
     let place = with_key(&"0123456789abcdef".repeat(2));
-    for logging in [
-        "{\"file-enable-log\": false}",
-        "{\"file-enable-log\": false, \"file-max-size\": 1000000}",
-        "{\"file-path\": \"LOG\"}",
-        "{\"file-path\": \"LOG\", \"file-max-size\": 0}",
-        "{\"file-path\": \"LOG\", \"file-log-level\": \"what\"}",
-        "{\"file-path\": \"/proc/nowhere/log\"}",
-        "[]",
-        "5",
+    for (logging, starts) in [
+        // Without the section the other driver ended its host.
+        (None, true),
+        (Some("{}"), true),
+        (Some("{\"file-enable-log\": false}"), true),
+        (
+            Some("{\"file-enable-log\": false, \"file-max-size\": 1000000}"),
+            true,
+        ),
+        (Some("{\"file-path\": \"LOG\"}"), true),
+        (
+            Some("{\"file-path\": \"LOG\", \"file-max-size\": 0}"),
+            false,
+        ),
+        (
+            Some("{\"file-path\": \"LOG\", \"file-log-level\": \"what\"}"),
+            false,
+        ),
+        (Some("{\"file-path\": \"/proc/nowhere/log\"}"), false),
+        (Some("[]"), false),
+        (Some("5"), false),
     ] {
-        let logging = logging.replace("LOG", &place.path().join("log").display().to_string());
         let config = flat(&place, "");
         let (head, _) = config.split_once("\"logging\"").unwrap();
-        let config = format!("{head}\"logging\": {logging}}}");
+        let head = head.trim_end().trim_end_matches(',');
+        let log = place.path().join("log").display().to_string();
+        let config = match logging {
+            Some(logging) => {
+                let logging = logging.replace("LOG", &log);
+                format!("{head}, \"logging\": {logging}}}")
+            }
+            None => format!("{head}}}"),
+        };
         let guid = Guid::ZERO;
-        if let Some(driver) = Driver::open(Source { config, guid }) {
+        let opened = Driver::open(Source { config, guid });
+        assert_eq!(opened.is_some(), starts, "{logging:?}");
+        if let Some(driver) = opened {
             let mut raw = Raw::ws1(driver.addresses()[0]);
-            assert_eq!(raw.ask("C;NOOP"), "+;NOOP", "{logging}");
+            assert_eq!(raw.ask("C;NOOP"), "+;NOOP", "{logging:?}");
             driver.close();
         }
     }
