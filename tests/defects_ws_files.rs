@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use vscpl2drv_link::driver::{Driver, Source};
 use vscpl2drv_link::event::Guid;
 use vscpl2drv_link::wire::ws::Dialect::{self, Ws1, Ws2};
-use vscpl2drv_link::wire::ws::client as requests;
+use vscpl2drv_link::wire::ws::client::{self as requests, Said};
 
 mod support;
 
@@ -26,7 +26,7 @@ use support::host::{Host, Layout, compile};
 use support::mosquitto::free_port;
 use support::raw::{Raw, request};
 use support::secure::joined;
-use support::tools::wait_until;
+use support::tools::{root, wait_until};
 use support::websocket::{Client, KEY, Server, flat, opening, path, with_key, ws2};
 
 const BOTH: [Dialect; 2] = [Ws1, Ws2];
@@ -202,6 +202,50 @@ fn without_its_users_file_the_driver_does_not_start_and_says_why() {
         assert!(Driver::open(Source { config, guid }).is_none(), "{text:?}");
         let log = fs::read_to_string(place.path().join("log")).unwrap();
         assert!(log.contains("users.json"), "{log}");
+    }
+}
+
+#[test]
+fn the_files_of_the_other_driver_work_with_no_more_than_paths_and_port_changed() {
+    let documented = root().join("tests/documented/websocksrv");
+    // As many digits as the key has that is shipped with them, which begins like this.
+    let digits = "2DBB079A38985AF00EBEEFE22F9FFA0E".repeat(16);
+    let key = 0x2DBB_079A_3898_5AF0_0EBE_EFE2_2F9F_FA0E_u128.to_be_bytes();
+    for name in ["standard", "installed", "debug"] {
+        let place = with_key(&digits);
+        let users = place.path().join("users.json");
+        fs::copy(documented.join("users.json"), &users).unwrap();
+        let config = fs::read_to_string(documented.join(format!("{name}.json"))).unwrap();
+        let mut parsed: serde_json::Value = serde_json::from_str(&config).unwrap();
+        let port = free_port();
+        let (key_file, log) = (place.path().join("key"), place.path().join("log"));
+        parsed["interface"] = format!("ws://localhost:{port}").into();
+        parsed["path-users"] = users.to_str().into();
+        parsed["key-file"] = key_file.to_str().into();
+        parsed["logging"]["file-path"] = log.to_str().into();
+        let server = Server::open(place, parsed.to_string());
+        for dialect in BOTH {
+            for (user, hash) in [
+                ("admin", true),
+                ("user", true),
+                ("vscp", true),
+                ("special1", false),
+            ] {
+                let mut client = Client::connect(server.address(), dialect);
+                client.send(&requests::auth(dialect, &key, &client.sid, user, "secret"));
+                // One of them has a password that nobody knows.
+                let entered = matches!(client.said(), Said::Done { .. });
+                assert_eq!(entered, hash, "{name} {dialect:?} {user}");
+                if entered {
+                    client.must("OPEN");
+                    server.write("0,20,3,,,,::1,7");
+                    assert_eq!(client.event().data[..], [7], "{name} {dialect:?} {user}");
+                    assert_eq!(client.send_event("0,20,3,,,,-,8"), Ok(()));
+                    assert_eq!(server.data(), [8], "{name} {dialect:?} {user}");
+                }
+            }
+        }
+        server.driver.close();
     }
 }
 
