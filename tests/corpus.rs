@@ -196,6 +196,29 @@ fn every_check_has_its_target_its_corpus_and_its_test() {
     }
 }
 
+/// Real messages are what mutations should begin with.
+#[test]
+fn what_the_dialogues_of_websockets_say_is_in_the_corpora() {
+    for entry in fs::read_dir(root().join("tests/dialogues-ws")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        let target = name.split('-').next().unwrap();
+        let seeds = corpus(target);
+        let text = fs::read_to_string(&path).unwrap();
+        let messages = text.lines().filter_map(|line| line.strip_prefix("> "));
+        // Logins are known to the checks by the name of the user.
+        for message in messages.filter(|message| !message.contains("{crypto")) {
+            let mut said = seeds
+                .iter()
+                .flat_map(|(_, bytes)| bytes.split(|&byte| byte == 0));
+            assert!(
+                said.any(|one| one == message.as_bytes()),
+                "{message} of {name} is in no seed of {target}"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_check_that_fails_fails_the_test() {
     fn never_x(bytes: &[u8]) {
