@@ -291,7 +291,8 @@ impl Raw {
         std::mem::take(&mut self.buffer)
     }
 
-    /// The next frame, which no server may mask, split or give reserved bits.
+    /// The next frame, which no server may mask, split or give reserved bits, nor a longer length
+    /// than it needs.
     pub fn came(&mut self) -> Came {
         let mut wanted = 2;
         loop {
@@ -316,6 +317,9 @@ impl Raw {
                     };
                     if self.buffer.len() >= wanted {
                         let frame = self.take(wanted);
+                        let least = [(2, 0), (4, 126), (10, 0x1_0000)];
+                        let least = least.iter().find(|(form, _)| *form == start).unwrap().1;
+                        assert!(frame.len() - start >= least, "a length in too many bytes");
                         return understood(frame[0], &frame[start..]);
                     }
                 }
