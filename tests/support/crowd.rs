@@ -1,6 +1,7 @@
 //! Many websocket clients that count what they get.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -27,15 +28,25 @@ impl Crowd {
     }
 
     /// Counts until each client has had `events`, in order; panics where one is missed. Gives how
-    /// long it took from the first of all to the last of all, and runs `send` meanwhile.
-    pub fn count(self, events: usize, patience: Duration, send: impl FnOnce() + Send) -> Duration {
+    /// long it took from the first of all to the last of all, and what `send` gave, which runs
+    /// meanwhile.
+    pub fn count<T: Send>(
+        self,
+        events: usize,
+        patience: Duration,
+        send: impl FnOnce() -> T + Send,
+    ) -> (Duration, T) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
+        let tails = Arc::new([Dialect::Ws1, Dialect::Ws2].map(|dialect| {
+            let tails = (0..events).map(|number| tail(dialect, number));
+            tails.collect::<Vec<_>>()
+        }));
         std::thread::scope(|scope| {
-            scope.spawn(send);
-            runtime.block_on(async {
+            let sender = scope.spawn(send);
+            let took = runtime.block_on(async {
                 let start = Instant::now();
                 let clients = self
                     .0
@@ -44,8 +55,10 @@ impl Crowd {
                     .map(|(number, (dialect, stream))| {
                         stream.set_nonblocking(true).unwrap();
                         let stream = TcpStream::from_std(stream).unwrap();
+                        let tails = Arc::clone(&tails);
                         tokio::spawn(async move {
-                            let had = tokio::time::timeout(patience, one(dialect, stream, events));
+                            let tails = &tails[usize::from(dialect == Dialect::Ws2)];
+                            let had = tokio::time::timeout(patience, one(stream, tails));
                             assert_eq!(had.await.ok(), Some(events), "client {number}");
                         })
                     });
@@ -53,9 +66,24 @@ impl Crowd {
                     client.await.unwrap();
                 }
                 start.elapsed()
-            })
+            });
+            (took, sender.join().unwrap())
         })
     }
+}
+
+/// Writes so many events at so many a second, a few each hundredth of a second and by the clock: a
+/// round that comes late is made up for. Gives how long that took, and when the last was written.
+pub fn paced(events: usize, rate: usize, mut write: impl FnMut(usize)) -> (Duration, Instant) {
+    const ROUND: Duration = Duration::from_millis(10);
+    let start = Instant::now();
+    for (round, first) in (0..).zip((0..events).step_by(rate / 100)) {
+        std::thread::sleep((start + round * ROUND).saturating_duration_since(Instant::now()));
+        for number in first..events.min(first + rate / 100) {
+            write(number);
+        }
+    }
+    (start.elapsed(), Instant::now())
 }
 
 /// The event with this number, as the host writes it.
@@ -76,10 +104,10 @@ fn tail(dialect: Dialect, number: usize) -> String {
     }
 }
 
-/// How many events came before the end, at most `events`; each has to be the next.
-async fn one(dialect: Dialect, mut stream: TcpStream, events: usize) -> usize {
+/// How many events came before the end, at most all; each has to be the next, by what it ends in.
+async fn one(mut stream: TcpStream, tails: &[String]) -> usize {
     let (mut bytes, mut had) = (Vec::with_capacity(64 * 1024), 0);
-    while had < events {
+    while had < tails.len() {
         if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
             break;
         }
@@ -87,7 +115,7 @@ async fn one(dialect: Dialect, mut stream: TcpStream, events: usize) -> usize {
         while let Some((first, payload, after)) = frame(rest) {
             // A ping asks for nothing that these would give.
             if first == 0x81 {
-                let expected = tail(dialect, had);
+                let expected = tails.get(had).expect("no more than all come");
                 assert!(
                     payload.ends_with(expected.as_bytes()),
                     "{had}: {}",
