@@ -15,6 +15,7 @@ mod support;
 use support::client::Client;
 use support::dialogue;
 use support::mosquitto::{Subscriber, free_port};
+use support::program::key_file;
 use support::tools::{library, root, wait_until};
 
 struct Running {
@@ -124,13 +125,7 @@ fn a_daemons_file_is_run_as_the_daemon_would() {
         place.path().join("log"),
     );
     fs::write(&driver, own).unwrap();
-    let entry = |mqtt: &str| {
-        format!(
-            "{{\"drivers\": {{\"level1\": [], \"level2\": [{{\"enable\": true, \"name\": \"link\", \
-              \"path-driver\": \"/nowhere/libvscpl2drv-link.so\", \"path-config\": {driver:?}, \
-              \"guid\": \"FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:09\"{mqtt}}}]}}}}"
-        )
-    };
+    let entry = |mqtt: &str| daemons_file(&driver, mqtt);
     // No broker is named: there is one while this runs.
     fs::write(&daemon, entry("")).unwrap();
     let running = Running::start(&[daemon.to_str().unwrap()]);
@@ -171,6 +166,59 @@ fn a_daemons_file_is_run_as_the_daemon_would() {
     });
     assert_eq!(subscriber.message().0, "of/9/20");
     running.interrupt();
+}
+
+/// A daemon's file whose only entry has this file as its driver's.
+fn daemons_file(driver: &Path, more: &str) -> String {
+    format!(
+        "{{\"drivers\": {{\"level1\": [], \"level2\": [{{\"enable\": true, \"name\": \"link\", \
+          \"path-driver\": \"/nowhere/libvscpl2drv-link.so\", \"path-config\": {driver:?}, \
+          \"guid\": \"FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:09\"{more}}}]}}}}"
+    )
+}
+
+#[test]
+fn the_commands_that_it_prints_work() {
+    let place = TempDir::new().unwrap();
+    let (driver, daemon) = (
+        place.path().join("link.json"),
+        place.path().join("vscpd.json"),
+    );
+    let key = key_file(place.path(), "a key", &"5a".repeat(16), 0o600);
+    fs::write(&daemon, daemons_file(&driver, "")).unwrap();
+    let web = format!("ws://localhost:{}", free_port());
+    for (interface, hosts) in [
+        (web.clone(), &["ws1://"][..]),
+        (format!("127.0.0.1:{}, {web}", free_port()), &["127", "ws1"]),
+    ] {
+        let own = format!(
+            "{{\"interface\": {interface:?}, \"path-users\": {:?}, \"key-file\": {key:?}, \
+              \"logging\": {{\"file-enable-log\": false}}}}",
+            dialogue::users(),
+        );
+        fs::write(&driver, own).unwrap();
+        let running = Running::start(&[daemon.to_str().unwrap()]);
+        let sends = running
+            .printed
+            .iter()
+            .filter(|line| line.contains(" send "));
+        let sends: Vec<&String> = sends.collect();
+        assert_eq!(sends.len(), hosts.len(), "{:?}", running.printed);
+        for (send, host) in sends.iter().zip(hosts) {
+            assert!(send.contains(&format!(" --host {host}")), "{send}");
+            let monitor = send.replace(" send ", " monitor ");
+            let monitor = monitor.rsplit_once(' ').unwrap().0;
+            assert!(running.printed.iter().any(|line| line == monitor));
+            // As somebody copies it, with a name.
+            let command = send.replace("NAME", "admin --password secret");
+            let sent = Command::new("sh").args(["-c", &command]).output().unwrap();
+            assert_eq!(sent.stdout, b"+OK - Success.\n", "{command}: {sent:?}");
+        }
+        // Who speaks to a websocket by telnet gets no answer.
+        let telnet = running.printed.iter().any(|line| line.contains("telnet"));
+        assert_eq!(telnet, hosts.len() == 2, "{:?}", running.printed);
+        running.interrupt();
+    }
 }
 
 fn check(files: &[&Path]) -> (String, Option<i32>) {

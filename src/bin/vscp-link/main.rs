@@ -5,6 +5,7 @@
 //! | [`args`] | what can be said on the command line |
 //! | [`run`], [`check`], [`send`], [`monitor`], [`broker`] | the subcommands |
 //! | [`user`] | the users file |
+//! | [`hints`] | what to try once the driver runs |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
 //! | [`address`], [`login`] | where the server is, who logs in |
 //! | [`stream`] | TCP or TLS, with a deadline |
@@ -33,6 +34,7 @@ mod check;
 mod client;
 mod daemon;
 mod failure;
+mod hints;
 mod host;
 mod lines;
 mod login;

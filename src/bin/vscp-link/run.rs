@@ -15,6 +15,7 @@ use crate::args::RunArgs;
 use crate::broker::Broker;
 use crate::daemon::{self, Entry};
 use crate::failure::Failure;
+use crate::hints::hints;
 use crate::host::{self, Functions, Host};
 
 /// The login of the demonstration. It is for loopback only, where whoever could use it has an
@@ -132,6 +133,7 @@ fn run_file(functions: &Arc<Functions>, file: &Path) -> Result<Running, Failure>
     let mut broker = None;
     let mut hosts = Vec::new();
     let mut summary = String::new();
+    let mut drivers = Vec::new();
     for mut entry in entries {
         let (driver, _) = config::load_driver(&entry.config)
             .map_err(|error| Failure::problem(error.to_string()))?;
@@ -158,17 +160,14 @@ fn run_file(functions: &Arc<Functions>, file: &Path) -> Result<Running, Failure>
         } else {
             summary.push_str("broker: as the entry's mqtt section says\n");
         }
-        summary.push_str(&format!("clients: {}\n", shown.join(", ")));
+        if !shown.is_empty() {
+            summary.push_str(&format!("clients: {}\n", shown.join(", ")));
+        }
         summary.push_str("user: one of the users file\npassword: that user's\n\n");
         hosts.push(start(functions, &entry)?);
+        drivers.push(driver);
     }
-    let me = program();
-    summary.push_str(&format!(
-        "Try, each in a terminal of its own:\n  \
-         {me} monitor --host HOST:PORT --user NAME\n  \
-         {me} send --host HOST:PORT --user NAME 0,20,3,,,,-,0,1,35\n  \
-         telnet HOST PORT\n\n"
-    ));
+    summary.push_str(&hints(&program(), &drivers));
     Ok(Running {
         hosts,
         broker,
