@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -11,6 +15,7 @@ mod support;
 
 use support::certificates::Authority;
 use support::dialogue;
+use support::mosquitto::free_port;
 use support::program::{self, key_file};
 use support::tools::{PATIENCE, wait_until};
 use support::websocket::{KEY, Server};
@@ -79,6 +84,57 @@ fn a_monitor_sees_what_passes_its_filter() {
             assert_eq!(event["data"], json!([77]));
             assert_eq!(event["time"], "2020-02-20T20:20:20.500000Z");
         }
+        server.driver.close();
+    }
+}
+
+#[test]
+fn a_monitor_connects_again() {
+    let users = dialogue::users();
+    for scheme in ["ws1", "ws2"] {
+        let place = format!("127.0.0.1:{}", free_port());
+        let start = || Server::at(&format!("ws://{place}"), &users, "", "");
+        let server = start();
+        // The key is the same in both lives of the server, and its file is gone with the first.
+        let own = TempDir::new().unwrap();
+        let digits = fs::read_to_string(key(&server)).unwrap();
+        let file = key_file(own.path(), "key", &digits, 0o600);
+        let words = "monitor --user admin --filter 0,20 --mask 0,0xFFFF";
+        let args = ["--key-file", file.to_str().unwrap()];
+        let mut monitor = program::start(words, &format!("{scheme}://{place}"), &args);
+        let (send, lines) = mpsc::channel();
+        let stdout = BufReader::new(monitor.stdout.take().unwrap());
+        thread::spawn(move || stdout.lines().try_for_each(|line| send.send(line.unwrap())));
+        let sees = |server: &Server, data: u8| {
+            let begin = Instant::now();
+            while begin.elapsed() < PATIENCE {
+                server.write("0,10,6,,,,::1,1");
+                server.write(&format!("0,20,3,,2020-02-20T20:20:20Z,0,::1,{data}"));
+                match lines.recv_timeout(Duration::from_millis(50)) {
+                    Ok(line) if line.ends_with(&format!(":01 {data:02X}")) => return true,
+                    // What came before it passes the filter too.
+                    Ok(line) if line.contains(" INFORMATION_ON ") => {}
+                    Ok(_) | Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+            }
+            false
+        };
+        let first = sees(&server, 7);
+        server.driver.close();
+        // It has to log in, set its filter and open anew.
+        let server = start();
+        let second = sees(&server, 8);
+        // By itself it would go on for ever.
+        monitor.kill().unwrap();
+        let output = monitor.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(first && second, "{scheme}: {stderr}");
+        let told: Vec<&str> = stderr.lines().collect();
+        assert_eq!(told.len(), 2, "{stderr}");
+        assert!(told[0].ends_with("; connecting again"), "{stderr}");
+        let again = format!("connected to {place} again");
+        assert!(told[1].ends_with(&again), "{stderr}");
         server.driver.close();
     }
 }
