@@ -185,6 +185,40 @@ fn nothing_outside_the_web_root_and_nothing_hidden_is_served() {
     server.driver.close();
 }
 
+/// So are the files of a Kubernetes ConfigMap laid out, to be replaced all at once.
+#[test]
+fn links_to_what_is_hidden_inside_are_files_like_any_other() {
+    let place = site();
+    let root = place.path().join("www");
+    fs::create_dir(root.join("..2025_11_12")).unwrap();
+    fs::write(root.join("..2025_11_12/map.html"), "<p>one</p>").unwrap();
+    symlink("..2025_11_12", root.join("..data")).unwrap();
+    symlink("..data/map.html", root.join("map.html")).unwrap();
+    let server = with_site(place.path());
+    let response = get(&server, "GET /map.html");
+    assert_eq!((response.status, response.text()), (200, "<p>one</p>"));
+    // By their own names they stay hidden.
+    for path in [
+        "/..data/map.html",
+        "/..2025_11_12/map.html",
+        "/%2e%2edata/map.html",
+        "/..data/",
+    ] {
+        assert_eq!(get(&server, &format!("GET {path}")).status, 404, "{path}");
+    }
+    fs::create_dir(root.join("..2025_11_13")).unwrap();
+    fs::write(root.join("..2025_11_13/map.html"), "<p>two</p>").unwrap();
+    symlink("..2025_11_13", root.join("..tmp")).unwrap();
+    fs::rename(root.join("..tmp"), root.join("..data")).unwrap();
+    assert_eq!(get(&server, "GET /map.html").text(), "<p>two</p>");
+    // Where it leads outside, by however many links, it is not there.
+    fs::remove_file(root.join("..data")).unwrap();
+    fs::write(place.path().join("map.html"), "secret").unwrap();
+    symlink("..", root.join("..data")).unwrap();
+    assert_eq!(get(&server, "GET /map.html").status, 404);
+    server.driver.close();
+}
+
 #[test]
 fn a_folder_without_its_slash_leads_to_itself_and_nowhere_else() {
     let place = site();

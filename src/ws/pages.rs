@@ -12,7 +12,9 @@ use tower_service::Service;
 use super::http::{Body, set, text};
 
 /// Serves a file below `root`. Folders are not listed; their `index.html` is served. What begins
-/// with a dot, or lies elsewhere by way of a link, is not there.
+/// with a dot, or lies elsewhere by way of a link, is not there. A link may lead to what is hidden
+/// below the root: somebody gave it that other name, as Kubernetes does for all files of a
+/// ConfigMap.
 pub(super) async fn serve(request: Request<Incoming>, root: &Path) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "files are read with GET\n");
@@ -39,7 +41,7 @@ pub(super) async fn serve(request: Request<Incoming>, root: &Path) -> Response<B
     }
 }
 
-/// True where a path of a request leads to something below the root that is not hidden.
+/// True where a path of a request, without hidden names in it, leads to something below the root.
 fn is_inside(root: &Path, path: &str) -> bool {
     let Some(wanted) = below(path) else {
         return false;
@@ -107,6 +109,7 @@ mod tests {
         std::os::unix::fs::symlink("../secret", root.join("out")).unwrap();
         std::os::unix::fs::symlink("..", root.join("up")).unwrap();
         std::os::unix::fs::symlink("x y.txt", root.join("in")).unwrap();
+        std::os::unix::fs::symlink(".hidden", root.join("shown")).unwrap();
         std::fs::create_dir(root.join("c")).unwrap();
         std::os::unix::fs::symlink("../../secret", root.join("c/index.html")).unwrap();
         for (path, inside) in [
@@ -116,6 +119,7 @@ mod tests {
             ("//a//b/", false),
             ("/x%20y.txt", true),
             ("/in", true),
+            ("/shown", true),
             ("/x%2", false),
             ("/%ff", false),
             ("/nothing", false),
