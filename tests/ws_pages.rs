@@ -7,11 +7,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use tempfile::TempDir;
+use vscpl2drv_link::driver::{Driver, Source};
 
 mod support;
 
 use support::raw::{Came, OPENING, PING, Raw, TEXT, answer, frame, get, request, still_serves};
-use support::websocket::Server;
+use support::websocket::{Server, flat, with_key};
 
 /// A folder with files, beside it something that nobody may see.
 fn site() -> TempDir {
@@ -256,6 +257,38 @@ fn files_that_come_go_or_cannot_be_read_are_no_reason_to_hang() {
     drop(lazy);
     still_serves(&server);
     server.driver.close();
+}
+
+/// The daemon's file is looked for while the driver starts: what it names counts as well.
+#[test]
+fn a_secret_of_the_daemons_entry_keeps_the_driver_from_starting() {
+    let place = site();
+    let (root, daemon) = (place.path().join("www"), place.path().join("vscpd.json"));
+    let own = with_key(&"0123456789abcdef".repeat(2));
+    let driver = own.path().join("link.json");
+    let members = format!(
+        "\"enable-static\": true, \"web-root\": {root:?}, \
+          \"bridge\": {{\"vscpd-config\": {daemon:?}}},"
+    );
+    fs::write(&driver, flat(&own, &members)).unwrap();
+    for (key, starts) in [("notes.key", true), ("www/notes.txt", false)] {
+        let key = place.path().join(key);
+        let entry = format!(
+            "{{\"drivers\": {{\"level2\": [{{\"path-config\": {driver:?}, \"guid\": \"::1\", \
+              \"mqtt\": {{\"host\": \"127.0.0.1\", \"tls\": {{\"keyfile\": {key:?}, \
+              \"cafile\": \"/a\", \"certfile\": \"/c\"}}}}}}]}}}}"
+        );
+        fs::write(&daemon, entry).unwrap();
+        let config = driver.to_str().unwrap().to_owned();
+        let guid = "::1".parse().unwrap();
+        let opened = Driver::open(Source { config, guid });
+        let log = fs::read_to_string(own.path().join("log")).unwrap();
+        assert_eq!(opened.is_some(), starts, "{log}");
+        assert_eq!(!log.contains("notes.txt, which everybody"), starts, "{log}");
+        if let Some(driver) = opened {
+            driver.close();
+        }
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ use super::node::Node;
 use super::object::Object;
 use super::protection;
 use super::report::Report;
+use super::served;
 use super::websocket::{self, Draft};
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
@@ -147,32 +148,9 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         cipher,
         ..remote.link
     }));
-    served_secrets(&config, report);
+    served::own(&config, report);
     report.sort();
     Some(config)
-}
-
-/// What lies below `web-root` everybody can read.
-fn served_secrets(config: &DriverConfig, report: &mut Report) {
-    let Some(root) = config
-        .websocket
-        .iter()
-        .find_map(|web| web.web_root.as_ref())
-    else {
-        return;
-    };
-    let tls = config.tls.iter();
-    let tls = tls.flat_map(|tls| tls.key.iter().chain([&tls.certificate]));
-    let log = config.logging.file.iter().map(|file| &file.path);
-    let all = config.key_file.iter().chain(&config.path_users);
-    for file in all.chain(tls).chain(log) {
-        if file.starts_with(root) {
-            let (root, file) = (root.display(), file.display());
-            report.about_file(format!(
-                "web-root {root} holds {file}, which everybody could read: serve another folder"
-            ));
-        }
-    }
 }
 
 /// The texts of `interface`: a list, or commas, or both.

@@ -9,6 +9,7 @@
 //! | [`interface`] | addresses to listen on |
 //! | `node`, `object` | JSON with places; objects whose keys are taken one by one |
 //! | `driver`, `mqtt`, `websocket`, `users`, `daemon` | the readers of each file |
+//! | `served` | what must not lie where pages are |
 
 mod daemon;
 mod driver;
@@ -22,6 +23,7 @@ mod node;
 mod object;
 mod protection;
 pub mod report;
+mod served;
 mod users;
 mod websocket;
 
@@ -215,6 +217,19 @@ pub fn find_daemon(
         }
     }
     Ok(None)
+}
+
+/// Looks whether the pages of a driver would show the daemon's file, or what the entry names.
+///
+/// # Errors
+/// [`ConfigError`] where they would.
+pub fn check_served(config: &DriverConfig, entry: &DaemonEntry) -> Result<(), ConfigError> {
+    let mut report = Report::new(&entry.file);
+    served::daemons(config, entry, &mut report);
+    match report.has_errors() {
+        true => Err(ConfigError::new(report)),
+        false => Ok(()),
+    }
 }
 
 /// Checks a driver file, a users file or a daemon's file, and the files that it names. Changes

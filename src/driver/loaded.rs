@@ -80,6 +80,9 @@ fn rest(
         let found = config::find_daemon(&config.bridge, &source.config, &source.guid)?;
         let (daemon, more) = found.map_or((None, Vec::new()), |(entry, more)| (Some(entry), more));
         warnings.extend(more);
+        if let Some(entry) = &daemon {
+            config::check_served(&config, entry)?;
+        }
         let plan = Plan::new(&config.bridge, &config.mqtt, daemon.as_ref())?;
         Ok((users, daemon, plan))
     })();
