@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "ws",
         &[
-            "event", "auth", "config", "wire", "hub", "net", "gate", "os",
+            "event", "auth", "config", "wire", "hub", "net", "gate", "os", "error",
         ],
     ),
     (

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use vscpl2drv_link::driver::{Driver, Source};
@@ -341,6 +343,35 @@ fn large_files_come_whole_to_many_at_once() {
             });
         }
     });
+    server.driver.close();
+}
+
+#[test]
+fn a_large_file_may_take_longer_than_a_login() {
+    let place = site();
+    let bytes: Vec<u8> = (0..40_000_000_u32).map(|n| (n >> 5) as u8).collect();
+    fs::write(place.path().join("www/large.bin"), &bytes).unwrap();
+    let root = place.path().join("www");
+    let server = Server::start(
+        &format!(", \"enable-static\": true, \"web-root\": {root:?}"),
+        "\"login-timeout\": 2,",
+    );
+    let mut raw = Raw::connect(server.address());
+    raw.send(request("GET /large.bin", &[("Host", "x")]));
+    // More than the deadline, and more than is on its way to somebody who does not read.
+    let start = Instant::now();
+    let (mut had, mut piece) = (Vec::with_capacity(bytes.len() + 1000), vec![0; 1 << 18]);
+    loop {
+        let count = raw.stream.read(&mut piece).unwrap();
+        had.extend(&piece[..count]);
+        if count == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(start.elapsed() > Duration::from_secs(2));
+    assert!(had.ends_with(&bytes), "{} bytes", had.len());
+    still_serves(&server);
     server.driver.close();
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +17,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::pace::{Answer, Pace, Paced};
 use super::perform::Performer;
 use super::{Context, connection, opening, pages};
+use crate::error::with_causes;
 use crate::gate::{Beneath, Seat, audit};
 use crate::wire::ws::Dialect;
 
@@ -40,7 +43,9 @@ struct Opened {
     vouched: bool,
 }
 
-/// Serves one client until it leaves, or for `login-timeout` unless it opens a websocket.
+/// Serves one client until it leaves. After `login-timeout` it gets no further answer, unless it
+/// has opened a websocket; the one that it reads then it may read to its end, however long that
+/// takes, if it stops nowhere for as long as `response-timeout`.
 pub(super) async fn run<S>(
     stream: S,
     peer: SocketAddr,
@@ -51,22 +56,41 @@ pub(super) async fn run<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let opening = Opening::default();
-    let patience = context.gate.rules().limits.login_timeout;
+    let limits = context.gate.rules().limits.clone();
+    let pace = Arc::new(Pace::default());
     let service = service_fn(|request| {
         let (context, opening) = (Arc::clone(&context), Arc::clone(&opening));
-        async move { Ok::<_, Infallible>(answer(request, &context, &opening).await) }
+        let _busy = pace.begin();
+        async move {
+            let answer = answer(request, &context, &opening).await;
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, _busy }))
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(MOST_HEAD)
         .half_close(true);
+    let stream = Paced::new(stream, Arc::clone(&pace), limits.response_timeout);
     let served = http
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    match tokio::time::timeout(patience, served).await {
+    let end = {
+        let mut served = pin!(served);
+        match tokio::time::timeout(limits.login_timeout, served.as_mut()).await {
+            Err(_) if pace.is_busy() => {
+                served.as_mut().graceful_shutdown();
+                Ok(served.await)
+            }
+            end => end,
+        }
+    };
+    match end {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(client = %peer, "an HTTP connection broke: {error}"),
+        Ok(Err(error)) => {
+            let error = with_causes(&error);
+            tracing::debug!(client = %peer, "an HTTP connection broke: {error}");
+        }
         Err(_) => tracing::debug!(client = %peer, "an HTTP connection lasted too long"),
     }
     let opened = opening
@@ -84,6 +108,7 @@ pub(super) async fn run<S>(
     }
     match opened.upgrade.await {
         Ok(stream) => {
+            pace.leave();
             let performer = Performer::new(context, peer, seat, beneath);
             connection::run(TokioIo::new(stream), opened.dialect, performer).await;
         }
@@ -172,3 +197,6 @@ pub(super) fn set(response: &mut Response<Body>, name: HeaderName, value: &'stat
         .headers_mut()
         .insert(name, HeaderValue::from_static(value));
 }
+
+#[cfg(test)]
+mod tests;

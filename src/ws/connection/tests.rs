@@ -1,26 +1,18 @@
 //! Deadlines, by a clock that waits for nobody.
 
-use std::net::SocketAddr;
-
 use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
-use super::super::{Context, Settings};
+use super::super::Context;
+use super::super::fixture::{self, KEY, PEER, seat};
 use super::*;
-use crate::auth::{Remotes, UserTable};
 use crate::config::model::Limits;
-use crate::config::parse_users;
-use crate::event::json::Generation;
+use crate::event::Guid;
 use crate::event::text::Defaults;
-use crate::event::{FilterPair, Guid};
-use crate::gate::{Beneath, Gate, Rules, Seats};
-use crate::hub::{Hub, Routing};
+use crate::gate::Beneath;
+use crate::wire::ws::Sid;
 use crate::wire::ws::client::{self, Said};
-use crate::wire::ws::{Sid, Terms};
 
-const KEY: [u8; 16] = *b"0123456789abcdef";
 const DEFAULTS: Defaults = Defaults {
     now: 1,
     obid: 0,
@@ -35,44 +27,9 @@ struct Peer {
     start: Instant,
 }
 
-fn users() -> UserTable {
-    let text = "{\"users\": [{\"name\": \"admin\", \"rights\": \"admin\", \
-                \"password\": \"2d1e4f91dae49cd08eaba2293e422273\"}]}";
-    parse_users(text).unwrap().0
-}
-
 /// A server that nobody has come to.
 fn context(foreign_iv: bool) -> Arc<Context> {
-    let routing = Routing {
-        max_out_queue: 10,
-        max_websocket_queue: 10,
-        receive_sent_events: true,
-        interconnect: false,
-        filter_in: FilterPair::default(),
-        filter_out: FilterPair::default(),
-    };
-    let rules = Rules {
-        limits: Limits::default(),
-        users: Arc::new(users()),
-        remotes: Remotes::default(),
-        upgrade: None,
-    };
-    let gate = Gate::new(Hub::new(Guid::ZERO, routing), rules).unwrap();
-    let settings = Settings {
-        ws1: None,
-        ws2: None,
-        web_root: None,
-        origins: Vec::new(),
-        max_clients: 1,
-        filter: FilterPair::default(),
-        encrypted_only: false,
-        terms: Arc::new(Terms {
-            key: Zeroizing::new(KEY),
-            foreign_iv,
-            generation: Generation::Classic,
-        }),
-    };
-    Context::new(gate, settings)
+    fixture::context(Limits::default(), None, foreign_iv)
 }
 
 impl Peer {
@@ -85,9 +42,7 @@ impl Peer {
     }
 
     async fn over(context: &Arc<Context>, dialect: Dialect, beneath: Beneath) -> Self {
-        let peer: SocketAddr = ([127, 0, 0, 1], 4711).into();
-        let seat = Seats::new(1).take(peer.ip(), CancellationToken::new());
-        let performer = Performer::new(Arc::clone(context), peer, seat.unwrap(), beneath);
+        let performer = Performer::new(Arc::clone(context), PEER.into(), seat(), beneath);
         let (near, far) = tokio::io::duplex(64 * 1024);
         let server = tokio::spawn(run(far, dialect, performer));
         Self {
