@@ -142,6 +142,7 @@ fn password(o: &mut Object<'_>, report: &mut Report) -> Zeroizing<String> {
     let Some((node, path)) = text_if_set(o.take("password-file"), report) else {
         return text.unwrap_or_default();
     };
+    report.secret(&path);
     if text.is_some() {
         report.warn(&node, "password says the same and counts");
         return text.unwrap_or_default();
@@ -184,6 +185,9 @@ fn direction(o: &mut Object<'_>, report: &mut Report) -> LinkDirection {
 /// text.
 pub(super) fn cipher(o: &mut Object<'_>, report: &mut Report) -> Option<Cipher> {
     let file = text_if_set(o.take("key-file"), report);
+    if let Some((_, path)) = &file {
+        report.secret(path);
+    }
     let (node, name) = text_if_set(o.take("encryption"), report)?;
     if name.eq_ignore_ascii_case("none") {
         return None;

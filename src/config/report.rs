@@ -63,6 +63,7 @@ pub struct Report {
     file: PathBuf,
     problems: Vec<Problem>,
     keys: BTreeSet<String>,
+    secrets: Vec<PathBuf>,
 }
 
 impl Report {
@@ -81,6 +82,16 @@ impl Report {
     /// The file, for messages.
     pub(super) fn file_name(&self) -> String {
         self.file.display().to_string()
+    }
+
+    /// A file that holds a secret, which does not stay in any value.
+    pub(super) fn secret(&mut self, path: &str) {
+        self.secrets.push(PathBuf::from(path));
+    }
+
+    /// All of them.
+    pub(super) fn secrets(&self) -> &[PathBuf] {
+        &self.secrets
     }
 
     /// What is wrong, in the order in which it was found.

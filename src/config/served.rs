@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::model::{DaemonEntry, DriverConfig, MqttConfig};
+use super::model::{DaemonEntry, DriverConfig, TlsClient};
 use super::report::Report;
 
 /// Refuses a folder that holds the driver's own file, or what that names.
@@ -13,9 +13,11 @@ pub(super) fn own(config: &DriverConfig, report: &mut Report) {
     let daemon = &config.bridge.vscpd_config;
     let named = config.key_file.iter().chain(&config.path_users).chain(tls);
     let named = named.chain(log).chain(&config.outbox.path).chain(daemon);
-    let mut all: Vec<PathBuf> = named.cloned().collect();
-    all.extend(config.mqtt.iter().flat_map(of_broker));
-    // The passwords of brokers are in it. Where the text itself was given there is no file.
+    let mut all: Vec<PathBuf> = named.chain(report.secrets()).cloned().collect();
+    let brokers = config.mqtt.iter().filter_map(|mqtt| mqtt.tls.as_ref());
+    let links = config.links.iter().filter_map(|link| link.tls.as_ref());
+    all.extend(brokers.chain(links).flat_map(of_client));
+    // Passwords are in it. Where the text itself was given there is no file.
     let own = PathBuf::from(report.file_name());
     all.extend(own.is_file().then_some(own));
     refuse(config, &all, report);
@@ -24,15 +26,13 @@ pub(super) fn own(config: &DriverConfig, report: &mut Report) {
 /// Refuses a folder that holds the daemon's file, or what its entry names.
 pub(super) fn daemons(config: &DriverConfig, entry: &DaemonEntry, report: &mut Report) {
     let mut all = vec![entry.file.clone()];
-    all.extend(entry.mqtt.iter().flat_map(of_broker));
+    let tls = entry.mqtt.iter().filter_map(|mqtt| mqtt.tls.as_ref());
+    all.extend(tls.flat_map(of_client));
     refuse(config, &all, report);
 }
 
-/// The secret files with which the driver shows a broker who it is.
-fn of_broker(mqtt: &MqttConfig) -> Vec<PathBuf> {
-    let Some(tls) = &mqtt.tls else {
-        return Vec::new();
-    };
+/// The secret files with which the driver shows somebody else who it is.
+fn of_client(tls: &TlsClient) -> Vec<PathBuf> {
     let phrase = tls.pass_phrase.iter().map(|text| PathBuf::from(&**text));
     let phrase = phrase.filter(|path| path.is_absolute());
     tls.key.iter().cloned().chain(phrase).collect()
@@ -70,7 +70,7 @@ fn real(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use tempfile::TempDir;
 
@@ -87,6 +87,7 @@ mod tests {
         }
         for key in ["www/key", "etc/key"] {
             fs::write(root.join(key), "0123456789abcdef".repeat(4)).unwrap();
+            fs::set_permissions(root.join(key), fs::Permissions::from_mode(0o600)).unwrap();
         }
         symlink("../www/sub", root.join("etc/way")).unwrap();
         symlink("../etc", root.join("www/back")).unwrap();
@@ -122,6 +123,9 @@ mod tests {
                   \"certfile\": \"/c\", {tls}}}}},"
             )
         };
+        let link = |more: &str| {
+            format!("\"links\": [{{\"host\": \"stcp://x\", \"user\": \"u\", {more}}}],")
+        };
         let root = format!("{at}/www");
         for (members, secret) in [
             (format!("\"path-users\": \"{at}/www/u\","), "www/u"),
@@ -144,6 +148,22 @@ mod tests {
             (
                 format!("\"bridge\": {{\"vscpd-config\": \"{at}/www/vscpd.json\"}},"),
                 "www/vscpd.json",
+            ),
+            (
+                link(&format!(
+                    "\"tls\": {{\"certfile\": \"/c\", \"keyfile\": \"{at}/www/k\"}}"
+                )),
+                "www/k",
+            ),
+            (
+                link(&format!("\"password-file\": \"{at}/www/key\"")),
+                "www/key",
+            ),
+            (
+                link(&format!(
+                    "\"encryption\": \"aes128\", \"key-file\": \"{at}/etc/linked\""
+                )),
+                "etc/linked",
             ),
         ] {
             let found = errors(&members, &good, &root);
