@@ -22,7 +22,7 @@ use crate::event::number::{self, clip};
 /// | `tcp`, `websockets`, `web`, `rest`, `udp`, `mqtt` | as `driver`, with one interface |
 /// | `tcpip`, `ws`, `ws1`, `ws2`, `multicast` | one interface, nothing else |
 /// | `send-events`, `receive-events`, `l1ctrl-events`, `l2ctrl-events`, `hlo-events` | that bit |
-/// | `set-filter`, `set-guid`, `test`, `interface`, `restart`, `shutdown` | that bit |
+/// | `set-filter`, `set-guid`, `test`, `interface`, `restart`, `shutdown`, `link` | that bit |
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Rights(u64);
 
@@ -74,6 +74,9 @@ impl Rights {
     pub const RESTART: Self = Self(1 << 30);
     /// SHUTDOWN.
     pub const SHUTDOWN: Self = Self(1 << 31);
+    /// Keep a link between two drivers of this kind: whoever has it is believed about where events
+    /// come from. The daemon does not know it.
+    pub const LINK: Self = Self(1 << 33);
 
     /// The named set `admin`.
     pub const ADMIN: Self = Self(u64::MAX);
@@ -129,7 +132,7 @@ impl Rights {
     /// number.
     #[must_use]
     pub fn names(self) -> String {
-        const NAMES: [&str; 21] = [
+        const NAMES: [&str; 22] = [
             "admin",
             "user",
             "driver",
@@ -151,6 +154,7 @@ impl Rights {
             "interface",
             "restart",
             "shutdown",
+            "link",
         ];
         let (mut said, mut words) = (Self::NONE, Vec::new());
         for name in NAMES {
@@ -205,6 +209,7 @@ impl Rights {
             "interface" => Self::INTERFACE,
             "restart" => Self::RESTART,
             "shutdown" => Self::SHUTDOWN,
+            "link" => Self::LINK,
             _ => return None,
         })
     }
@@ -326,6 +331,7 @@ mod tests {
             ("interface", 0x2000_0000),
             ("restart", 0x4000_0000),
             ("shutdown", 0x8000_0000),
+            ("link", 0x2_0000_0000),
         ] {
             assert_eq!(bits(name), want, "{name}");
             assert_eq!(bits(&name.to_uppercase()), want, "{name}");

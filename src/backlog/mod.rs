@@ -14,11 +14,12 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use crate::hub::SharedEvent;
-use spool::{Kept, KeptEvent, Spool, SpoolError};
+use spool::{Kept, KeptEvent, LAST_WRITE, Spool, SpoolError};
 
 /// The note with the number of the queue.
 const QUEUE: &str = "queue";
@@ -40,7 +41,7 @@ pub struct Backlog {
 struct State {
     /// What tells this queue from one that was forgotten.
     queue: u64,
-    /// The last number given, where no disk counts.
+    /// The last number given.
     last: u64,
     events: VecDeque<Numbered>,
     heard: Option<Heard>,
@@ -92,7 +93,11 @@ impl Backlog {
         most: usize,
     ) -> Result<Self, SpoolError> {
         let (spool, kept) = Spool::open(folder, sync)?;
-        let Kept { events, notes } = kept;
+        let Kept {
+            events,
+            notes,
+            last,
+        } = kept;
         let number = |bytes: &[u8]| Some(u64::from_be_bytes(*bytes.first_chunk()?));
         let queue = match notes.get(QUEUE).and_then(|bytes| number(bytes)) {
             Some(known) => known,
@@ -115,7 +120,7 @@ impl Backlog {
         Ok(Self {
             state: Mutex::new(State {
                 queue,
-                last: 0,
+                last,
                 events: events.into_iter().map(numbered).collect(),
                 heard,
             }),
@@ -147,11 +152,9 @@ impl Backlog {
         let number = match &self.spool {
             // Under the lock, so that numbers are in the order of the events.
             Some(spool) => spool.put(event.event(), event.tag()),
-            None => {
-                state.last += 1;
-                state.last
-            }
+            None => state.last + 1,
         };
+        state.last = number;
         state.events.push_back(Numbered { number, event });
         drop(state);
         self.changed.notify_waiters();
@@ -173,6 +176,12 @@ impl Backlog {
     #[must_use]
     pub fn queue(&self) -> u64 {
         self.state().queue
+    }
+
+    /// The last number that was given.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.state().last
     }
 
     /// The number of the first event that waits.
@@ -306,9 +315,22 @@ impl Backlog {
     /// Writes what is left, and how far the other side was heard, and lets go of the disk. What
     /// was taken from there has to be as safe by now as it gets.
     pub fn close(&self) {
+        self.close_until(Instant::now() + LAST_WRITE);
+    }
+
+    /// Lets the disk write what is left, before [`close_until`](Self::close_until) waits for it.
+    pub fn begin_close(&self) {
         self.note_heard();
         if let Some(spool) = &self.spool {
-            spool.close();
+            spool.begin_close();
+        }
+    }
+
+    /// [`close`](Self::close) until a moment that several share.
+    pub fn close_until(&self, deadline: Instant) {
+        self.begin_close();
+        if let Some(spool) = &self.spool {
+            spool.close_until(deadline);
         }
     }
 

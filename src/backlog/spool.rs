@@ -32,6 +32,9 @@ const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
 /// The note that holds the last number given.
 const LAST: &str = "last";
+/// Numbers that nobody has had are passed over at each opening: more than can be given between two
+/// writes.
+const AHEAD: u64 = 1 << 32;
 const FILE: &str = "outbox.redb";
 /// What the database may keep in memory.
 const CACHE: usize = 4 * 1024 * 1024;
@@ -40,7 +43,7 @@ const LINGER: Duration = Duration::from_millis(50);
 /// How long to wait after a write that failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long the end waits for the disk.
-const LAST_WRITE: Duration = Duration::from_millis(700);
+pub const LAST_WRITE: Duration = Duration::from_millis(700);
 /// How long anybody waits for the disk.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -113,6 +116,8 @@ pub struct Spool {
 pub struct Kept {
     /// In order.
     pub events: Vec<KeptEvent>,
+    /// The last number that counts as given.
+    pub last: u64,
     /// What was written beside them, by its name.
     pub notes: BTreeMap<String, Vec<u8>>,
 }
@@ -144,13 +149,14 @@ impl Spool {
                 path: folder.to_owned(),
                 source,
             })?;
-        let (database, kept, last) = match open(&file, sync) {
+        let (database, mut kept, last) = match open(&file, sync) {
             Err(error @ (SpoolError::Database { .. } | SpoolError::Broken(_))) => {
                 set_aside(&file, &error)?;
                 open(&file, sync)?
             }
             opened => opened?,
         };
+        kept.last = last;
         let shared = Arc::new(Shared {
             changes: Mutex::new(Changes {
                 last,
@@ -253,6 +259,11 @@ impl Spool {
 
     /// Ends the thread. One that hangs in the disk cannot be ended: it is left behind, and said so.
     pub fn close(&self) {
+        self.close_until(Instant::now() + LAST_WRITE);
+    }
+
+    /// The same until a moment that several share.
+    pub fn close_until(&self, deadline: Instant) {
         self.begin_close();
         let writer = self
             .writer
@@ -260,7 +271,6 @@ impl Spool {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let Some(writer) = writer else { return };
-        let deadline = Instant::now() + LAST_WRITE;
         while !writer.is_finished() {
             if Instant::now() >= deadline {
                 tracing::error!("the disk does not answer; what waits may not be written");
@@ -458,7 +468,8 @@ fn load(database: &Database) -> Result<(Kept, u64), redb::Error> {
         kept.notes
             .insert(name.value().to_owned(), value.value().to_owned());
     }
-    // Numbers go on growing though nothing waits any more.
+    // Numbers go on growing though nothing waits any more, and though the last ones that were given
+    // never came to the disk.
     let last = kept
         .notes
         .remove(LAST)
@@ -476,6 +487,12 @@ fn load(database: &Database) -> Result<(Kept, u64), redb::Error> {
             ),
         }
     }
+    let last = last.saturating_add(AHEAD);
+    let transaction = database.begin_write()?;
+    transaction
+        .open_table(NOTES)?
+        .insert(LAST, last.to_be_bytes().as_slice())?;
+    transaction.commit()?;
     Ok((kept, last))
 }
 

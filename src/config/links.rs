@@ -90,6 +90,7 @@ fn one(entry: &Node<'_>, o: &mut Object<'_>, file: &str, report: &mut Report) ->
     let name = name.map_or(default, |(node, name)| {
         let fits = |name: &str| {
             name.len() <= NAME_MAX
+                && !name.starts_with('.')
                 && name
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte))
@@ -97,7 +98,8 @@ fn one(entry: &Node<'_>, o: &mut Object<'_>, file: &str, report: &mut Report) ->
         if !fits(&name) {
             report.error(
                 &node,
-                format!("a name has letters, digits, and . _ - : alone, {NAME_MAX} at the most"),
+                format!("a name has letters, digits, and . _ - : alone, {NAME_MAX} at the most, and does not \
+                     begin with a dot"),
             );
         }
         name

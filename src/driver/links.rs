@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::spool::LAST_WRITE;
 use crate::config::model::{DriverConfig, LinkConfig};
 use crate::event::text::TextForm;
 use crate::hub::Hub;
@@ -38,7 +39,11 @@ impl Links {
         let mut links = Self::default();
         let disk = disk_of(config);
         for link in &config.links {
-            links.begin(link, config.event_format, hub, disk.as_ref(), waiting)?;
+            let form = config.event_format;
+            if let Err(error) = links.begin(link, form, hub, disk.as_ref(), waiting) {
+                links.abandon();
+                return Err(error);
+            }
         }
         for unsent in waiting {
             let known = config.links.iter().any(|link| link.name == unsent.name);
@@ -75,6 +80,15 @@ impl Links {
         Ok(())
     }
 
+    /// None of them was there.
+    fn abandon(self) {
+        for running in self.0 {
+            running.stop.cancel();
+            running.link.begin_close();
+            let _ = running.link.take_waiting(Instant::now() + LAST_WRITE);
+        }
+    }
+
     /// Whether those that do not run yet can be made, as far as that can be seen.
     pub(super) fn check(&self, config: &DriverConfig) -> Result<(), LinkError> {
         let known = |link: &&LinkConfig| self.0.iter().any(|one| one.link.config() == *link);
@@ -102,9 +116,12 @@ impl Links {
         }
         let waiting = Self(go).stop(Instant::now()).await;
         let disk = disk_of(config);
+        let mut failed = Ok(());
         for link in &config.links {
             if !self.0.iter().any(|running| running.is(link, form)) {
-                self.begin(link, form, hub, disk.as_ref(), &waiting)?;
+                // The others go on all the same.
+                let begun = self.begin(link, form, hub, disk.as_ref(), &waiting);
+                failed = failed.and(begun);
             }
         }
         let place = |running: &Running| {
@@ -112,7 +129,7 @@ impl Links {
             all.position(|link| running.is(link, form))
         };
         self.0.sort_by_key(place);
-        Ok(())
+        failed
     }
 
     /// Lets the far ends take what waits, until the deadline, and ends. Gives what is left.
@@ -125,9 +142,14 @@ impl Links {
         let mut left = Vec::new();
         for running in self.0 {
             let _ = tokio::time::timeout(GRACE, running.task).await;
-            left.push(running.link.take_waiting());
+            running.link.begin_close();
+            left.push(running.link);
         }
-        left
+        // All disks at the same time.
+        let deadline = Instant::now() + LAST_WRITE;
+        left.iter()
+            .map(|link| link.take_waiting(deadline))
+            .collect()
     }
 }
 

@@ -306,7 +306,7 @@ impl Hub {
 
     /// Events for this interface go to that channel alone from now on: it is beyond a link.
     pub fn learn(&self, interface: &Guid, channel: &Channel) {
-        let known = |routes: &Routes| routes.of(interface) == Some(channel.id());
+        let known = |routes: &Routes| routes.of(interface).is_some();
         if !known(&self.routes.read().unwrap_or_else(PoisonError::into_inner)) {
             self.routes
                 .write()
@@ -381,8 +381,7 @@ impl Hub {
     }
 
     fn submit_as(&self, channel: &Channel, event: Event, tag: Tag) -> Result<(), SubmitError> {
-        let addressed = event.interface();
-        let addressed = addressed.and_then(|guid| self.owner_of(&guid, Some(channel.id())));
+        let addressed = self.owner_of(&event, Some(channel.id()));
         let event = SharedEvent::tagged(event, Some(channel.id()), Some(tag));
         let taken = match addressed {
             Some(target) if self.hand_over(&target, &event) => Ok(()),
@@ -456,19 +455,20 @@ impl Hub {
         target.offer(event)
     }
 
-    /// The channel that has this interface, or the link that it is beyond; but what comes from
-    /// there does not go back.
-    fn owner_of(&self, interface: &Guid, sender: Option<u16>) -> Option<Arc<Channel>> {
+    /// The channel that has the interface that an event is for, or the link that it is beyond; but
+    /// what comes from there does not go back, and what a link does not carry goes elsewhere.
+    fn owner_of(&self, event: &Event, sender: Option<u16>) -> Option<Arc<Channel>> {
+        let interface = event.interface()?;
         let channels = self.channels();
         let own = channels
             .iter()
-            .find(|channel| channel.guid().same_interface(interface));
+            .find(|channel| channel.guid().same_interface(&interface));
         if own.is_some() {
             return own.cloned();
         }
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let beyond = routes.of(interface).filter(|id| Some(*id) != sender)?;
-        self.with_id(beyond)
+        let beyond = routes.of(&interface).filter(|id| Some(*id) != sender)?;
+        self.with_id(beyond).filter(|channel| channel.wants(event))
     }
 
     fn with_id(&self, id: u16) -> Option<Arc<Channel>> {
@@ -543,8 +543,7 @@ impl Downlink for Hub {
             return self.filtered();
         }
         self.settle_obid(&mut event, origin);
-        let addressed = event.interface();
-        let addressed = addressed.and_then(|guid| self.owner_of(&guid, origin));
+        let addressed = self.owner_of(&event, origin);
         let tag = echo
             .and_then(|echo| echo.tag)
             .unwrap_or_else(|| self.new_tag());

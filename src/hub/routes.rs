@@ -17,12 +17,14 @@ impl Routes {
     /// Interfaces that are remembered; the oldest are forgotten.
     const MOST: usize = 4096;
 
-    /// This interface is beyond that channel; what was known of it before is no longer so.
+    /// This interface is beyond that channel. One that is known to be beyond another stays there for
+    /// as long as that link does: nobody takes it away by saying so.
     pub(super) fn learn(&mut self, guid: &Guid, channel: u16) {
         let interface = guid.interface();
-        if self.known.insert(interface, channel).is_some() {
+        if interface == [0; 14] || self.known.contains_key(&interface) {
             return;
         }
+        self.known.insert(interface, channel);
         if self.order.len() == Self::MOST
             && let Some(oldest) = self.order.pop_front()
         {
@@ -62,9 +64,15 @@ mod tests {
         assert_eq!(routes.of(&guid(1, 7)), Some(5));
         assert_eq!(routes.of(&guid(2, 0)), None);
         routes.learn(&guid(1, 3), 6);
-        assert_eq!(routes.of(&guid(1, 7)), Some(6), "it has moved");
-        routes.learn(&guid(2, 0), 5);
+        assert_eq!(routes.of(&guid(1, 7)), Some(5), "it is taken");
+        routes.learn(&guid(2, 0), 6);
+        routes.learn(&Guid::ZERO, 6);
+        assert_eq!(routes.of(&Guid::ZERO), None);
+        routes.forget(5);
+        routes.learn(&guid(1, 3), 6);
+        assert_eq!(routes.of(&guid(1, 7)), Some(6), "now it has moved");
         routes.forget(6);
+        routes.learn(&guid(2, 0), 5);
         assert_eq!(
             (routes.of(&guid(1, 0)), routes.of(&guid(2, 0))),
             (None, Some(5))

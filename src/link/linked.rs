@@ -35,14 +35,18 @@ struct Sends {
     stalled: bool,
     /// Something was heard that is not noted.
     heard: bool,
+    /// Cancelled when another session of the link sends.
+    token: CancellationToken,
 }
 
 /// It is sent what waits.
 #[derive(Debug)]
 struct Receives {
     standing: Arc<Standing>,
-    /// The number of the last event that was written.
+    /// The number of the last event that was looked at.
     cursor: u64,
+    /// The number of the last one that was written: what was not is acknowledged by nobody.
+    said: u64,
     token: CancellationToken,
 }
 
@@ -57,6 +61,7 @@ impl Linked {
         first: u64,
     ) -> Result<u64, Status> {
         let standing = open(standings, channel, name)?;
+        let token = standing.send();
         // What it has let go of will not come any more.
         let last = standing.backlog().heard(queue).max(first.saturating_sub(1));
         standing.backlog().hear(queue, last);
@@ -66,6 +71,7 @@ impl Linked {
             queue,
             stalled: false,
             heard: false,
+            token,
         });
         Ok(last)
     }
@@ -79,6 +85,10 @@ impl Linked {
     ) -> Result<(), Status> {
         let sends = self.sends.as_mut().ok_or(reply::PARAMETER)?;
         if sends.stalled {
+            return Err(reply::BUFFER_FULL);
+        }
+        let _one_at_a_time = sends.standing.taking();
+        if sends.token.is_cancelled() {
             return Err(reply::BUFFER_FULL);
         }
         let backlog = sends.standing.backlog();
@@ -132,6 +142,7 @@ impl Linked {
         self.receives = Some(Receives {
             standing,
             cursor,
+            said: cursor,
             token,
         });
         Ok(known)
@@ -156,10 +167,13 @@ impl Linked {
             return Vec::new();
         };
         let Receives {
-            standing, cursor, ..
+            standing,
+            cursor,
+            said,
+            ..
         } = receives;
         let backlog = standing.backlog();
-        let under_way = backlog.up_to(*cursor);
+        let under_way = backlog.up_to(*said);
         let mut events = backlog.after(*cursor, BATCH.min(WINDOW.saturating_sub(under_way)));
         if let Some(last) = events.last() {
             *cursor = last.number;
@@ -170,8 +184,9 @@ impl Linked {
             let tag = event.tag().unwrap_or(UNKNOWN);
             numbered::write(*number, tag, event.event(), out);
             out.extend_from_slice(b"\r\n");
+            *said = *number;
         }
-        if events.is_empty() && under_way == 0 {
+        if backlog.up_to(*said) == 0 {
             // Nobody will acknowledge them.
             backlog.acknowledge(*cursor);
         }
@@ -181,14 +196,14 @@ impl Linked {
     /// Returns when there is something to write; never where nothing is waited for.
     pub(super) fn arrived(&self) -> impl Future<Output = ()> + Send + use<> {
         let receives = self.receives.as_ref();
-        let waits = receives.map(|one| (Arc::clone(&one.standing), one.cursor));
+        let waits = receives.map(|one| (Arc::clone(&one.standing), one.cursor, one.said));
         async move {
-            let Some((standing, cursor)) = waits else {
+            let Some((standing, cursor, said)) = waits else {
                 return std::future::pending().await;
             };
             let backlog = standing.backlog();
             // An acknowledgement is a line, which is looked at anyway.
-            if backlog.up_to(cursor) >= WINDOW {
+            if backlog.up_to(said) >= WINDOW {
                 return std::future::pending().await;
             }
             backlog.arrived_after(cursor).await;

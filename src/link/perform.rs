@@ -265,6 +265,8 @@ impl Performer {
                 let begun = self.linked.begin(standings, channel, &name, queue, first);
                 match begun {
                     Ok(last) => {
+                        // That it was heard is said when it is safe.
+                        self.unsecured = true;
                         let brokers = ours.join(",");
                         session.say(Answer::Linked { last, brokers }, out);
                     }
@@ -323,6 +325,11 @@ impl Performer {
             session.say(reply::NO_INTERFACE, out);
             return Next::GoOn;
         };
+        if !matches!(found.kind(), Kind::Client(_)) {
+            // Links are ended by configurations and users files.
+            session.say(reply::NOT_SUPPORTED, out);
+            return Next::GoOn;
+        }
         session.say(reply::SUCCESS, out);
         if found.id() == channel.id() {
             return Next::Close;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{RandomError, User, UserTable, random};
 use crate::backlog::Backlog;
-use crate::backlog::spool::SpoolError;
+use crate::backlog::spool::{LAST_WRITE, SpoolError};
 use crate::error::with_causes;
 use crate::hub::{AttachError, Channel, Client, Hub, Kind};
 use crate::os::now;
@@ -55,6 +55,8 @@ pub struct Standing {
     backlog: Backlog,
     /// Of the session that it is served by; a new one ends the one before.
     session: Mutex<CancellationToken>,
+    /// Of the session that sends; held while an event of it is taken.
+    sender: Mutex<CancellationToken>,
     /// Since when it is away.
     away: Mutex<Option<Instant>>,
 }
@@ -184,6 +186,7 @@ impl Standings {
             channel,
             backlog,
             session: Mutex::default(),
+            sender: Mutex::default(),
             away: Mutex::new(Some(Instant::now())),
         });
         entries.push(Arc::clone(&standing));
@@ -204,8 +207,16 @@ impl Standings {
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = standing.channel.ended().cancelled() => {
-                self.entries().retain(|one| !Arc::ptr_eq(one, &standing));
-                self.forget(&standing, "its user is gone");
+                let known = {
+                    let mut entries = self.entries();
+                    let before = entries.len();
+                    entries.retain(|one| !Arc::ptr_eq(one, &standing));
+                    entries.len() < before
+                };
+                // Else it has been forgotten already, and somebody else may have its channel's id.
+                if known {
+                    self.forget(&standing, "its user is gone");
+                }
             }
             () = work => {}
         }
@@ -231,9 +242,15 @@ impl Standings {
 
     /// Writes what waits. Nothing comes any more.
     pub fn close(&self) {
-        for standing in self.entries().drain(..) {
+        let entries = std::mem::take(&mut *self.entries());
+        // All disks at the same time.
+        for standing in &entries {
             self.hub.detach(standing.channel.id());
             standing.take_over_all();
+            standing.backlog.begin_close();
+        }
+        let deadline = Instant::now() + LAST_WRITE;
+        for standing in entries {
             let (left, on_disk) = (standing.backlog.len(), standing.backlog.is_on_disk());
             if left > 0 {
                 tracing::info!(
@@ -248,7 +265,7 @@ impl Standings {
                     }
                 );
             }
-            standing.backlog.close();
+            standing.backlog.close_until(deadline);
         }
     }
 
@@ -307,6 +324,20 @@ impl Standing {
         before.cancel();
         *self.away() = None;
         token
+    }
+
+    /// The link sends from here on: what a session before this one has sent and was not taken yet
+    /// never is. Gives what says so to this one.
+    #[must_use]
+    pub fn send(&self) -> CancellationToken {
+        let token = CancellationToken::new();
+        std::mem::replace(&mut *self.taking(), token.clone()).cancel();
+        token
+    }
+
+    /// Held while an event of the link's is taken.
+    pub fn taking(&self) -> MutexGuard<'_, CancellationToken> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session that has this token has ended.

@@ -17,7 +17,7 @@ use crate::wire::link::frames::Frames;
 /// Bytes of a line; the longest event has about 2700.
 const LINE: usize = 16 * 1024;
 /// Lines of an answer.
-const LINES: usize = 4096;
+const LINES: usize = 1100;
 /// How long a name may take to be looked up, and an address to be connected to.
 const REACH: Duration = Duration::from_secs(10);
 /// Room for what comes.
@@ -52,6 +52,8 @@ pub(super) struct Connection {
     input: LineReader,
     raw: BytesMut,
     out: BytesMut,
+    /// Something was written that TLS may have kept back.
+    unflushed: bool,
     frames: Option<Box<Frames>>,
     patience: Duration,
 }
@@ -81,6 +83,7 @@ impl Connection {
             input: LineReader::default(),
             raw: BytesMut::new(),
             out: BytesMut::new(),
+            unflushed: false,
             frames: None,
             patience: terms.patience,
         };
@@ -244,7 +247,7 @@ impl Connection {
 
     /// Writes what has been put down. May be dropped at any time and called again.
     async fn flush(&mut self) -> Result<(), RemoteError> {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.unflushed {
             return Ok(());
         }
         while !self.out.is_empty() {
@@ -252,9 +255,11 @@ impl Connection {
                 0 => return Err(RemoteError::Closed),
                 count => self.out.advance(count),
             }
+            self.unflushed = true;
         }
-        // TLS may have kept some of it back.
-        Ok(self.stream.flush().await?)
+        self.stream.flush().await?;
+        self.unflushed = false;
+        Ok(())
     }
 }
 
@@ -267,7 +272,7 @@ fn without(text: String, password: &str) -> String {
 }
 
 /// Words of the far end's that may go into a log: short, and one line.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().take(200).map(clean).collect()
 }

@@ -94,7 +94,7 @@ pub struct Disk {
 impl Disk {
     /// A folder for each link: names have nothing in them that a folder cannot have.
     fn folder_of(&self, config: &LinkConfig) -> PathBuf {
-        self.folder.join(config.name.replace(':', "_"))
+        self.folder.join(config.name.replace(':', "="))
     }
 }
 
@@ -193,6 +193,13 @@ impl Link {
         self.backlog.len() + self.channel.queue().len()
     }
 
+    /// What it is called at a far end of this kind: another driver may have a link of this name.
+    pub(super) fn far_name(&self) -> String {
+        let guid = self.hub.guid();
+        let digits: String = guid.bytes().iter().map(|b| format!("{b:02X}")).collect();
+        format!("{}-{digits}", self.config.name)
+    }
+
     /// What waits, numbered.
     pub(super) fn backlog(&self) -> &Backlog {
         &self.backlog
@@ -219,18 +226,24 @@ impl Link {
         }
     }
 
-    /// Ends it once its task has ended: what the far end may not have.
-    #[must_use]
-    pub fn take_waiting(&self) -> Unsent {
+    /// Lets the disk write what is left, before [`take_waiting`](Self::take_waiting) waits for it.
+    /// Its task has ended.
+    pub fn begin_close(&self) {
         self.hub.detach(self.channel.id());
         self.hub.remove_link(&self.config.name);
         while !self.channel.queue().is_empty() {
             self.take_over();
         }
+        self.backlog.begin_close();
+    }
+
+    /// Ends it: what the far end may not have.
+    #[must_use]
+    pub fn take_waiting(&self, deadline: Instant) -> Unsent {
         let mut events = self.backlog.take_all();
         let mut on_disk = 0;
         if self.backlog.is_on_disk() {
-            self.backlog.close();
+            self.backlog.close_until(deadline);
             on_disk = events.len();
             events.clear();
         }
@@ -313,7 +326,7 @@ impl Link {
 
     /// As it comes in by this link; where it comes from is beyond it.
     fn own(&self, event: &Event) -> Event {
-        if !event.guid.is_zero() {
+        if self.config.direction.outward {
             self.hub.learn(&event.guid, &self.channel);
         }
         Event {
@@ -401,7 +414,7 @@ impl Link {
 
     /// There is this interface at the far end.
     pub(super) fn interface(&self, guid: &crate::event::Guid) {
-        if !guid.is_zero() && !self.intake().comes_from_here(guid) {
+        if !self.intake().comes_from_here(guid) {
             self.hub.learn(guid, &self.channel);
         }
     }

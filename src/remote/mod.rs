@@ -70,6 +70,8 @@ enum RemoteError {
     Refused(&'static str, String),
     #[error("the far end said nothing for {} s", .0.as_secs_f32())]
     Silent(Duration),
+    #[error("what came from the far end could not be written to the disk")]
+    Unsafe,
     #[error("the far end closed the connection")]
     Closed,
     #[error("the far end sent more than {0} {1} without an end")]

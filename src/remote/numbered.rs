@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::RemoteError;
-use super::connection::Connection;
+use super::connection::{Connection, printable};
 use super::courier::{ALIVE, FIRST_PAUSE, LONGEST_PAUSE, is_full};
 use super::link::Link;
 use super::receiver::SILENCE;
@@ -27,6 +27,8 @@ const BATCH: usize = 128;
 const ACKNOWLEDGE: u64 = 64;
 /// And after so long at the latest.
 const SOON: Duration = Duration::from_millis(50);
+/// Events that may wait for room here.
+const MOST_WAITING: usize = 4096;
 /// When to try again what found no room.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -41,7 +43,7 @@ pub(super) async fn begin(
     let uplinks = link.hub().uplinks();
     let ours = place::marks(uplinks.iter().filter_map(|uplink| uplink.at()));
     let brokers = ours.join(",");
-    let name = &link.config().name;
+    let name = &link.far_name();
     let words = ["XLINK", LINK_VERSION, name, &queue, &first, &brokers];
     let reply = connection.ask(&words).await?;
     if reply.ok
@@ -53,7 +55,9 @@ pub(super) async fn begin(
         link.hub().shares_a_broker();
     }
     let last = reply.lines.last().filter(|_| reply.ok);
-    Ok(last.and_then(|line| line.trim().parse().ok()))
+    let last: Option<u64> = last.and_then(|line| line.trim().parse().ok());
+    // More than was ever given is not true.
+    Ok(last.map(|last| last.min(backlog.last())))
 }
 
 /// Sends what waits, and what comes, many at a time. The far end has all up to `last`.
@@ -126,12 +130,12 @@ async fn send(
             }
             other => other?,
         };
-        due = None;
         let ok = said.starts_with("+OK");
         if !ok && !said.starts_with("-OK") {
             // It belongs to no answer.
             continue;
         }
+        due = None;
         match under_way.pop_front() {
             Some(Some(one)) if ok && !full => {
                 *pause = FIRST_PAUSE;
@@ -142,7 +146,7 @@ async fn send(
             // What comes behind one that had no room.
             Some(Some(_)) if full => {}
             Some(Some(one)) => {
-                link.refused(&said);
+                link.refused(&printable(&said));
                 link.backlog().acknowledge(one.number);
             }
             Some(None) | None => {}
@@ -155,9 +159,13 @@ pub(super) async fn listen(
     link: &Link,
     connection: &mut Connection,
 ) -> Result<Option<u64>, RemoteError> {
+    // That it was heard is said when it is safe.
+    if !link.hub().secured().await {
+        return Err(RemoteError::Unsafe);
+    }
     let (queue, last) = link.backlog().heard_last();
     let (queue, last) = (format!("{queue:016x}"), last.to_string());
-    let words = ["XRCV", LINK_VERSION, &link.config().name, &queue, &last];
+    let words = ["XRCV", LINK_VERSION, &link.far_name(), &queue, &last];
     let reply = connection.ask(&words).await?;
     let queue = reply.lines.last().filter(|_| reply.ok);
     Ok(queue.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()))
@@ -183,9 +191,12 @@ pub(super) async fn receive(
             }
         };
         tokio::select! {
-            line = connection.line_until(silent) => {
+            // More than its window a far end has no reason to send.
+            line = connection.line_until(silent), if inbox.len() < MOST_WAITING => {
                 hear(link, &line?, &mut inbox)?;
-                while let Some(line) = connection.ready()? {
+                while inbox.len() < MOST_WAITING
+                    && let Some(line) = connection.ready()?
+                {
                     hear(link, &line, &mut inbox)?;
                 }
             }
@@ -207,11 +218,15 @@ pub(super) async fn receive(
             tell_at = Some(Instant::now() + SOON);
         }
         let now = tell_at.is_some_and(|at| at <= Instant::now());
-        if taken > told && (taken - told >= ACKNOWLEDGE || now) && link.hub().secured().await {
-            link.backlog().note_heard();
-            connection.put(format!("XACK {taken}").as_bytes());
-            told = taken;
-            tell_at = None;
+        if taken > told && (taken - told >= ACKNOWLEDGE || now) {
+            if link.hub().secured().await {
+                link.backlog().note_heard();
+                connection.put(format!("XACK {taken}").as_bytes());
+                told = taken;
+                tell_at = None;
+            } else {
+                tell_at = Some(Instant::now() + SOON);
+            }
         }
         tokio::task::yield_now().await;
     }
@@ -223,10 +238,7 @@ fn hear(link: &Link, line: &str, inbox: &mut VecDeque<Numbered>) -> Result<(), R
         return Ok(());
     }
     if line.starts_with("-OK") {
-        return Err(RemoteError::Refused(
-            "XRCV",
-            line.chars().take(200).collect(),
-        ));
+        return Err(RemoteError::Refused("XRCV", printable(line)));
     }
     let defaults = Defaults {
         now: now(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::RemoteError;
-use super::connection::Connection;
+use super::connection::{Connection, printable};
 use super::link::Link;
 use super::numbered;
 use crate::event::text::{Defaults, parse};
@@ -22,6 +22,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_secs(1);
 /// Events that are asked for at a time.
 const RETRIEVE: u16 = 64;
+/// And how often, before something else has its turn.
+const ROUNDS: usize = 512;
 /// Lines that are looked at before others have their turn.
 const BATCH: usize = 256;
 
@@ -84,7 +86,7 @@ pub(super) async fn retrieve(
     connection: &mut Connection,
     inbox: &mut Inbox,
 ) -> Result<(), RemoteError> {
-    loop {
+    for _ in 0..ROUNDS {
         put(link, inbox);
         if inbox.len() >= link.config().max_in_queue {
             // It waits at the far end as well as here.
@@ -99,6 +101,8 @@ pub(super) async fn retrieve(
             return Ok(());
         }
     }
+    // The rest another time: there is something to send as well.
+    Ok(())
 }
 
 /// Tells the far end what is wanted, where not all is. One that does not let us is listened to in
@@ -123,10 +127,7 @@ fn take(link: &Link, line: &str, inbox: &mut Inbox) -> Result<(), RemoteError> {
         return Ok(());
     }
     if line.starts_with("-OK") {
-        return Err(RemoteError::Refused(
-            "RCVLOOP",
-            line.chars().take(200).collect(),
-        ));
+        return Err(RemoteError::Refused("RCVLOOP", printable(line)));
     }
     let defaults = Defaults {
         now: now(),

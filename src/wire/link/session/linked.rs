@@ -15,7 +15,7 @@ pub const LINK_VERSION: &str = "1";
 /// Bytes of the marks of brokers.
 const MARKS_MAX: usize = 1024;
 /// Bytes of a link's name.
-pub const LINK_NAME_MAX: usize = 64;
+pub const LINK_NAME_MAX: usize = 128;
 
 impl Session {
     pub(super) fn linked(
