@@ -8,10 +8,12 @@
 //! | `events` | the forms of an event, and payloads |
 //! | `values` | GUIDs, dates, filters |
 //! | `topics` | topic templates |
+//! | `discovery` | probes, and what is answered to them |
 //! | `files` | the driver's file, the users file |
 //! | `ws` | the dialogues of websocket clients |
 
 mod binary;
+mod discovery;
 mod events;
 mod files;
 mod lines;
@@ -24,6 +26,7 @@ use vscpl2drv_link::event::text::Defaults;
 use vscpl2drv_link::event::{Event, Guid};
 
 pub use binary::{binary_frame, binary_session};
+pub use discovery::discovery;
 pub use events::{event_text, frame, json, payload, xml};
 pub use files::{driver_file, users_file};
 pub use lines::line;
@@ -40,6 +43,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("binary_frame", binary_frame),
     ("binary_session", binary_session),
     ("date", date),
+    ("discovery", discovery),
     ("driver_file", driver_file),
     ("event_text", event_text),
     ("filter", filter),

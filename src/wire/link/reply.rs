@@ -143,6 +143,8 @@ pub struct Capabilities(u64);
 impl Capabilities {
     /// The tcp/ip link protocol.
     pub const TCPIP: Self = Self(1 << 15);
+    /// The server announces itself in the multicast group.
+    pub const ANNOUNCES: Self = Self(1 << 13);
     /// Websockets are served too.
     pub const WEBSOCKET: Self = Self(1 << 10);
     /// Reachable by IPv6.
@@ -171,6 +173,12 @@ impl Capabilities {
     #[must_use]
     pub fn with(self, more: Self) -> Self {
         Self(self.0 | more.0)
+    }
+
+    /// True where all bits of `other` are set.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     /// `00-00-00-00-00-00-80-68`.
