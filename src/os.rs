@@ -1,10 +1,12 @@
 //! What only the operating system can tell or do.
-#![allow(unsafe_code)] // signal masks and network interfaces have no safe interface in std
+// Signal masks, network interfaces and where a datagram was heard have no safe interface in std.
+#![allow(unsafe_code)]
 
 use std::ffi::CStr;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -155,6 +157,145 @@ pub fn machine_id() -> Option<String> {
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
+/// What this machine is called; nothing where it has no name.
+#[must_use]
+pub fn machine_name() -> Option<String> {
+    let text = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(text.trim().to_owned()).filter(|name| !name.is_empty() && name != "(none)")
+}
+
+/// A datagram that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Its bytes; those that had no room are gone.
+    pub length: usize,
+    /// Who sent it.
+    pub from: SocketAddrV4,
+    /// The address of this machine that it came to; of a broadcast or a multicast, that of the
+    /// interface that heard it.
+    pub heard: Ipv4Addr,
+}
+
+/// Room for a control message, aligned as the system wants it.
+type Control = [u64; 8];
+
+/// From now on [`receive`] learns who heard a datagram.
+///
+/// # Errors
+/// What the system says.
+pub fn note_addresses(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option takes an int.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_PKTINFO,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Takes the next datagram from a UDP socket of IPv4, after [`note_addresses`].
+///
+/// # Errors
+/// What the system says.
+pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Datagram> {
+    let mut control = Control::default();
+    // SAFETY: all of these are numbers, and pointers that may be null.
+    let (mut from, mut message): (libc::sockaddr_in, libc::msghdr) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    let mut part = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    message.msg_name = (&raw mut from).cast();
+    message.msg_namelen = size_of_val(&from) as libc::socklen_t;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: everything that the message names lives until the call returns.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let address = |raw: libc::in_addr| Ipv4Addr::from(u32::from_be(raw.s_addr));
+    let mut heard = Ipv4Addr::UNSPECIFIED;
+    // SAFETY: the control messages are as the system has written them, and read where they lie.
+    unsafe {
+        let mut next = libc::CMSG_FIRSTHDR(&raw const message);
+        while !next.is_null() {
+            if ((*next).cmsg_level, (*next).cmsg_type) == (libc::IPPROTO_IP, libc::IP_PKTINFO) {
+                let info = libc::CMSG_DATA(next).cast::<libc::in_pktinfo>();
+                heard = address(info.read_unaligned().ipi_spec_dst);
+            }
+            next = libc::CMSG_NXTHDR(&raw const message, next);
+        }
+    }
+    Ok(Datagram {
+        length,
+        from: SocketAddrV4::new(address(from.sin_addr), u16::from_be(from.sin_port)),
+        heard,
+    })
+}
+
+/// Sends a datagram from this address of the machine; a multicast leaves by its interface.
+///
+/// # Errors
+/// What the system says.
+pub fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    to: SocketAddrV4,
+    from: Ipv4Addr,
+) -> io::Result<()> {
+    let raw = |address: Ipv4Addr| libc::in_addr {
+        s_addr: u32::from(address).to_be(),
+    };
+    let mut control = Control::default();
+    // SAFETY: all of these are numbers, and pointers that may be null.
+    let (mut name, mut info, mut message): (libc::sockaddr_in, libc::in_pktinfo, libc::msghdr) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed(), std::mem::zeroed()) };
+    name.sin_family = libc::AF_INET as libc::sa_family_t;
+    name.sin_port = to.port().to_be();
+    name.sin_addr = raw(*to.ip());
+    info.ipi_spec_dst = raw(from);
+    let mut part = libc::iovec {
+        // It is only read from.
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    message.msg_name = (&raw mut name).cast();
+    message.msg_namelen = size_of_val(&name) as libc::socklen_t;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    // SAFETY: there is room for one control message, and everything that the message names lives
+    // until the call returns.
+    let sent = unsafe {
+        let size = size_of_val(&info) as libc::c_uint;
+        message.msg_controllen = libc::CMSG_SPACE(size) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::IPPROTO_IP;
+        (*header).cmsg_type = libc::IP_PKTINFO;
+        (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+        libc::CMSG_DATA(header)
+            .cast::<libc::in_pktinfo>()
+            .write_unaligned(info);
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, 0)
+    };
+    if sent < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// The kernel's number of this thread.
 #[must_use]
 pub fn thread_id() -> u64 {
@@ -275,6 +416,43 @@ mod tests {
         let unwound = std::panic::catch_unwind(|| with_signals_blocked(|| panic!("of a test")));
         assert!(unwound.is_err());
         assert_eq!(blocked(libc::SIGTERM), before);
+    }
+
+    #[test]
+    fn a_datagram_has_two_ends() {
+        use std::net::UdpSocket;
+        use std::os::fd::AsFd;
+
+        let server = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let patience = std::time::Duration::from_secs(10);
+        server.set_read_timeout(Some(patience)).unwrap();
+        let port = server.local_addr().unwrap().port();
+        note_addresses(server.as_fd()).unwrap();
+        for here in [[127, 0, 0, 1], [127, 0, 0, 7]].map(Ipv4Addr::from) {
+            let client = UdpSocket::bind("127.0.0.3:0").unwrap();
+            client.set_read_timeout(Some(patience)).unwrap();
+            // Such a socket takes answers from there alone.
+            client.connect((here, port)).unwrap();
+            client.send(b"who is there").unwrap();
+            let mut buffer = [0; 3];
+            let datagram = receive(server.as_fd(), &mut buffer).unwrap();
+            assert_eq!((datagram.length, &buffer), (3, b"who"));
+            assert_eq!(datagram.heard, here);
+            assert_eq!(
+                std::net::SocketAddr::V4(datagram.from),
+                client.local_addr().unwrap()
+            );
+            send(server.as_fd(), b"me", datagram.from, datagram.heard).unwrap();
+            assert_eq!(
+                (client.recv(&mut buffer).unwrap(), &buffer[..2]),
+                (2, &b"me"[..])
+            );
+        }
+        server.set_nonblocking(true).unwrap();
+        let error = receive(server.as_fd(), &mut [0; 3]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let to = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9);
+        assert!(send(server.as_fd(), b"me", to, Ipv4Addr::new(203, 0, 113, 5)).is_err());
     }
 
     #[test]
