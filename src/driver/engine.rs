@@ -247,13 +247,13 @@ impl Engine {
     }
 
     /// Hands an event of the host's to the clients; false where somebody else brings them.
-    pub(super) fn feed(&self, event: Event) -> bool {
+    pub(super) fn feed(&self, event: Event, host: &HostPort) -> bool {
         if self.host_feeds {
             self.logged(|| {
                 if is_blank(&event) {
                     self.hub.malformed("host", &"an event of nothing but zeros");
                 } else {
-                    self.hub.deliver(event);
+                    self.hub.deliver_from(event, host);
                 }
             });
         }

@@ -161,7 +161,7 @@ impl Driver {
         if !self
             .shared
             .running()
-            .is_some_and(|engine| engine.feed(event))
+            .is_some_and(|engine| engine.feed(event, &self.shared.host))
         {
             self.shared.ignored.fetch_add(1, Ordering::Relaxed);
         }

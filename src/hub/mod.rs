@@ -7,8 +7,10 @@
 
 mod attached;
 mod channel;
+mod down;
 mod echo;
 mod queue;
+mod responder;
 mod routes;
 mod shared;
 mod sink;
@@ -26,16 +28,18 @@ pub use attached::{Attached, LinkStatus};
 pub use channel::{Channel, Counters, Kind};
 pub use echo::{Echo, Echoes};
 pub use queue::Queue;
+pub use responder::{Asker, Responder, ResponderStatus};
 pub use shared::SharedEvent;
 pub use sink::Downlink;
 pub use uplink::{Uplink, UplinkStatus};
 
 use routes::Routes;
 use tags::Tags;
-use twins::{Copy as TwinCopy, Fate, Twins};
+use twins::{Copy as TwinCopy, Twins};
 
 use crate::auth::{Service, User, random};
 use crate::event::{Event, FilterPair, Guid, Tag};
+use crate::wire::discovery::is_probe;
 use crate::wire::link::reply::LastError;
 
 /// How a hub routes; it may change while it does.
@@ -138,6 +142,7 @@ pub struct Hub {
     channels: RwLock<Arc<Vec<Arc<Channel>>>>,
     uplinks: RwLock<Arc<Vec<Arc<dyn Uplink>>>>,
     links: RwLock<Vec<Arc<dyn Attached>>>,
+    responder: RwLock<Option<Arc<dyn Responder>>>,
     echoes: Mutex<Echoes>,
     /// What events of this driver have in their tags.
     origin: u64,
@@ -164,6 +169,7 @@ impl Hub {
             channels: RwLock::default(),
             uplinks: RwLock::default(),
             links: RwLock::default(),
+            responder: RwLock::default(),
             echoes: Mutex::default(),
             origin,
             tagged: AtomicU64::new(0),
@@ -382,6 +388,7 @@ impl Hub {
 
     fn submit_as(&self, channel: &Channel, event: Event, tag: Tag) -> Result<(), SubmitError> {
         let addressed = self.owner_of(&event, Some(channel.id()));
+        let asked = is_probe(&event);
         let event = SharedEvent::tagged(event, Some(channel.id()), Some(tag));
         let taken = match addressed {
             Some(target) if self.hand_over(&target, &event) => Ok(()),
@@ -401,6 +408,9 @@ impl Hub {
         }
         channel.received(event.event());
         self.totals.submitted.fetch_add(1, Ordering::Relaxed);
+        if asked {
+            self.answer_channel(channel);
+        }
         Ok(())
     }
 
@@ -492,22 +502,6 @@ impl Hub {
         }
     }
 
-    /// An event that comes back carries the id of the channel that it left by. Any other obid
-    /// stays, unless it would make a channel take the event for its own.
-    fn settle_obid(&self, event: &mut Event, origin: Option<u16>) {
-        if let Some(origin) = origin {
-            event.obid = u32::from(origin);
-        } else if event.obid != 0 {
-            let channels = self.channels();
-            if channels
-                .binary_search_by_key(&event.obid, |c| u32::from(c.id()))
-                .is_ok()
-            {
-                event.obid = 0;
-            }
-        }
-    }
-
     fn twins(&self) -> MutexGuard<'_, Twins> {
         self.twins.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -518,77 +512,6 @@ impl Hub {
 
     fn age(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-impl Downlink for Hub {
-    fn deliver(&self, mut event: Event) {
-        self.totals.delivered.fetch_add(1, Ordering::Relaxed);
-        let now = self.age();
-        let echo = self.echoes().meet(&event, now);
-        let origin = echo.and_then(|echo| echo.origin);
-        let mut by_links = true;
-        let linked = self.linked.load(Ordering::Relaxed);
-        if linked && echo.is_some() {
-            self.twins().echo(&event, now);
-        } else if linked {
-            match self.twins().by_uplink(&event, now) {
-                Fate::Known => return self.suppressed(),
-                Fate::Everywhere => {}
-                Fate::NotByLinks => by_links = false,
-            }
-        }
-        let routing = self.routing();
-        if !routing.filter_in.passes(&event) {
-            return self.filtered();
-        }
-        self.settle_obid(&mut event, origin);
-        let addressed = self.owner_of(&event, origin);
-        let tag = echo
-            .and_then(|echo| echo.tag)
-            .unwrap_or_else(|| self.new_tag());
-        let event = SharedEvent::tagged(event, origin, Some(tag));
-        if let Some(target) = addressed {
-            if !self.hand_over(&target, &event) {
-                self.totals.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-            return;
-        }
-        let sender_sees_it = routing.receive_sent_events;
-        let group = self.group_of(origin);
-        // With `interconnect` the others have it already.
-        let others_see_it = origin.is_none() || !routing.interconnect;
-        if linked && by_links {
-            self.twins().leaves(event.event(), now);
-        }
-        self.fan_out(&event, |channel| {
-            if !by_links && matches!(channel.kind(), Kind::Link | Kind::Standing) {
-                false
-            } else if Some(channel.id()) == origin {
-                // The far end of a link has it already.
-                sender_sees_it && channel.kind() != Kind::Link
-            } else if group != 0 && channel.group() == group {
-                false
-            } else {
-                others_see_it
-            }
-        });
-    }
-
-    fn expect_echo(&self, event: &SharedEvent, again: bool) {
-        if event.origin().is_some() || event.tag().is_some() {
-            let now = self.age();
-            self.echoes().expect(event, again, now);
-        }
-    }
-
-    fn filtered(&self) {
-        self.totals.filtered.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn malformed(&self, source: &str, why: &dyn std::fmt::Display) {
-        self.totals.malformed.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!(source, "not an event, dropped: {why}");
     }
 }
 

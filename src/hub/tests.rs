@@ -1,3 +1,5 @@
+mod responder;
+
 use std::sync::atomic::AtomicUsize;
 
 use super::*;

@@ -115,7 +115,9 @@ impl Worker {
             guid: Guid::ZERO,
         };
         match payload::read(bytes, self.plan.read_format(topic), &defaults) {
-            Ok(event) if self.plan.filter.passes(&event) => self.downlink.deliver(event),
+            Ok(event) if self.plan.filter.passes(&event) => {
+                self.downlink.deliver_from(event, &*self.bridge);
+            }
             Ok(_) => self.downlink.filtered(),
             Err(error) => self.downlink.malformed(topic, &error),
         }
