@@ -30,6 +30,7 @@
 //! | [`ws`] | the websocket server: the I/O around [`wire::ws`] |
 //! | [`mqtt`] | the bridge to a broker, and its outbox in memory and on disk |
 //! | [`remote`] | links to other servers, as a client of theirs |
+//! | [`discovery`] | being found: answers to those who ask which servers there are |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
 //! | [`abi`] | the C functions |
 //!
@@ -44,6 +45,7 @@ pub mod auth;
 pub mod backlog;
 pub mod catalog;
 pub mod config;
+pub mod discovery;
 pub mod driver;
 pub mod error;
 pub mod event;

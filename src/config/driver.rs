@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::interface;
 use super::links;
 use super::model::{
     AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LinkConfig,
@@ -17,6 +16,7 @@ use super::protection;
 use super::report::Report;
 use super::served;
 use super::websocket::{self, Draft};
+use super::{discovery, interface};
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
 use crate::event::{Filter, FilterPair, Guid};
@@ -106,6 +106,7 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
             .map(|node| mqtt::read_all(&node, &place, report))
             .unwrap_or_default(),
         links: links::read(o.take("links"), &place, report),
+        discovery: discovery::read(o.take("discovery"), report),
     };
     let (mut filter_in, mut filter_out) = filters(o.take("filter"), report);
     let remote = remote.and_then(|node| {

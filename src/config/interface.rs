@@ -44,6 +44,13 @@ const WEBSOCKET: Protocol = Protocol {
     expected: "ws:// or wss://",
 };
 
+const DATAGRAMS: Protocol = Protocol {
+    plain: "udp",
+    secure: "",
+    port: LINK_PORT,
+    expected: "udp://",
+};
+
 /// `tcp://host:port`, `host:port`, `host`, `port`, `+port`, `[v6]:port`, `[v6]`; with TLS
 /// `stcp://…`, or an `s` behind the port.
 impl FromStr for Interface {
@@ -62,6 +69,14 @@ impl Interface {
     /// [`InterfaceError`].
     pub fn websocket(text: &str) -> Result<Self, InterfaceError> {
         Self::read(text, &WEBSOCKET)
+    }
+
+    /// As [`FromStr`], for datagrams: `udp://…`, without TLS.
+    ///
+    /// # Errors
+    /// [`InterfaceError`].
+    pub fn datagrams(text: &str) -> Result<Self, InterfaceError> {
+        Self::read(text, &DATAGRAMS)
     }
 
     fn read(text: &str, protocol: &Protocol) -> Result<Self, InterfaceError> {

@@ -12,6 +12,7 @@
 //! | `served` | what must not lie where pages are |
 
 mod daemon;
+mod discovery;
 mod driver;
 pub mod edit;
 pub mod interface;

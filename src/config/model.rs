@@ -2,6 +2,7 @@
 //!
 //! The readers beside this module turn JSON into these; nothing below them looks at JSON again.
 
+mod discovery;
 mod link;
 mod websocket;
 
@@ -17,6 +18,7 @@ use crate::event::text::TextForm;
 use crate::event::{FilterPair, Guid};
 use crate::wire::binary::Cipher;
 pub use crate::wire::payload::{ReadFormat, WriteFormat};
+pub use discovery::{Askers, DiscoveryConfig};
 pub use link::{LinkConfig, LinkDirection, LinkMode};
 pub use websocket::{WEBSOCKET_PORT, WebsocketConfig};
 
@@ -75,6 +77,8 @@ pub struct DriverConfig {
     pub mqtt: Vec<MqttConfig>,
     /// Links to other servers (`links`).
     pub links: Vec<LinkConfig>,
+    /// How this server is found (`discovery`), where that is wanted.
+    pub discovery: Option<DiscoveryConfig>,
 }
 
 /// Limits and deadlines of the link server.

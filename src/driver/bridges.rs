@@ -17,7 +17,7 @@ use crate::backlog::spool::SpoolError;
 use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
 use crate::error::with_causes;
 use crate::event::Guid;
-use crate::hub::{Downlink, Hub, LinkStatus, SharedEvent, Uplink, UplinkStatus};
+use crate::hub::{Downlink, Hub, LinkStatus, ResponderStatus, SharedEvent, Uplink, UplinkStatus};
 use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report};
 
 /// What runs, in the order of the configuration.
@@ -387,6 +387,17 @@ fn link(link: &LinkStatus) -> serde_json::Value {
     })
 }
 
+/// What a status document says of those who asked for servers.
+fn asked(status: ResponderStatus) -> serde_json::Value {
+    json!({
+        "probes": status.probes,
+        "responses": status.responses,
+        "refused": status.refused,
+        "limited": status.limited,
+        "malformed": status.malformed,
+    })
+}
+
 /// What a status document says of the driver.
 fn report(hub: &Arc<Hub>) -> Report {
     let hub = Arc::downgrade(hub);
@@ -412,6 +423,9 @@ fn report(hub: &Arc<Hub>) -> Report {
         let links: Vec<_> = hub.links().iter().map(link).collect();
         if !links.is_empty() {
             members.insert("links".to_owned(), links.into());
+        }
+        if let Some(responder) = hub.responder() {
+            members.insert("discovery".to_owned(), asked(responder.status()));
         }
         members
     })

@@ -41,6 +41,14 @@ impl Engine {
             held.push(with_causes(&error));
             new.config.links.clone_from(&old.config.links);
         }
+        let port = {
+            let _context = owned.runtime.enter();
+            owned.discovery.check(&new)
+        };
+        if let Err(error) = port {
+            held.push(with_causes(&error));
+            new.config.discovery.clone_from(&old.config.discovery);
+        }
         let same = old.config.tls == new.config.tls && !start;
         let mut tls = match owned.interfaces.acceptor(new.config.tls.as_ref(), same) {
             Ok(tls) => tls,

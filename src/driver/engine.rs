@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Dispatch;
 
 use super::bridges::{About, Bridges};
+use super::discovery::{self, Discovery};
 use super::failure::{Cause, StartError};
 use super::frailty::Frailty;
 use super::host::HostPort;
@@ -23,6 +24,7 @@ use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::settings::{routing, rules, servers, standing_place};
 use super::{Source, plan, runtime};
 use crate::config::model::{AbiChoice, DaemonEntry, GenerationChoice, Interface, InterfaceHost};
+use crate::discovery::Port;
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
 use crate::files::Seen;
@@ -63,6 +65,7 @@ pub(super) struct Owned {
     pub(super) bridges: Bridges,
     pub(super) interfaces: Interfaces,
     pub(super) links: Links,
+    pub(super) discovery: Discovery,
     /// A start that failed before this one.
     pub(super) failed: Option<Failed>,
     /// Events of brokers that were stopped and could not be started again.
@@ -170,12 +173,13 @@ impl Engine {
                     None => interfaces::acceptor(loaded.config.tls.as_ref())?,
                 };
                 let bound = bind_all(&places(&loaded.config), any, abort).await?;
+                let port = discovery::bind(&loaded.config, any)?;
                 start_parts(
                     source,
                     host,
                     &control,
                     &loaded,
-                    (bound, tls),
+                    (bound, tls, port),
                     waiting,
                     abort,
                 )
@@ -216,6 +220,7 @@ impl Engine {
                 bridges: parts.bridges,
                 interfaces: parts.interfaces,
                 links: parts.links,
+                discovery: parts.discovery,
                 failed,
                 stranded: Vec::new(),
                 trouble: String::new(),
@@ -372,6 +377,7 @@ struct Started {
     bridges: Bridges,
     interfaces: Interfaces,
     links: Links,
+    discovery: Discovery,
     serving: CancellationToken,
     sessions: TaskTracker,
 }
@@ -411,7 +417,7 @@ async fn start_parts(
     host: &Arc<HostPort>,
     control: &mpsc::Sender<Control>,
     loaded: &Loaded,
-    (bound, tls): (Vec<Bound>, Option<Arc<Acceptor>>),
+    (bound, tls, port): (Vec<Bound>, Option<Arc<Acceptor>>, Option<Port>),
     waiting: Waiting,
     abort: &CancellationToken,
 ) -> Result<Started, Cause> {
@@ -449,6 +455,10 @@ async fn start_parts(
     for bound in bound {
         interfaces.serve(bound, &servers);
     }
+    let mut discovery = Discovery::new(serving.clone(), sessions.clone());
+    if let Some(port) = port {
+        discovery.start(port, loaded, interfaces.services(config), &hub);
+    }
     Ok(Started {
         layout,
         guid,
@@ -458,6 +468,7 @@ async fn start_parts(
         bridges,
         interfaces,
         links,
+        discovery,
         serving,
         sessions,
     })

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::loaded::LoadError;
 use super::report;
 use crate::auth::RandomError;
+use crate::discovery::PortError;
 use crate::error::with_causes;
 use crate::log::{LogError, Logger};
 use crate::mqtt::MqttError;
@@ -29,6 +30,8 @@ pub(super) enum Cause {
     Mqtt(#[from] MqttError),
     #[error("a link cannot be made")]
     Link(#[from] LinkError),
+    #[error(transparent)]
+    Discovery(#[from] PortError),
     #[error("the link server cannot start")]
     Random(#[from] RandomError),
     #[error("it is being closed")]

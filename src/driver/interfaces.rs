@@ -1,6 +1,6 @@
 //! The addresses that clients are served at, each of which can be opened and closed alone.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -8,12 +8,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::settings::cipher;
 use crate::auth::Service;
 use crate::config::model::{DriverConfig, Interface, InterfaceHost, TlsServer};
 use crate::error::with_causes;
 use crate::net::listener::{self, BindError};
 use crate::net::tls::TlsError;
 use crate::net::tls::server::Acceptor;
+use crate::wire::discovery::Service as Found;
 use crate::wire::link::reply::Capabilities;
 use crate::{link, ws};
 
@@ -102,6 +104,36 @@ fn capabilities<'a>(places: impl Iterator<Item = (&'a Place, Vec<SocketAddr>)>) 
         all = all.with(Capabilities::IPV6);
     }
     all
+}
+
+/// What one service can, wherever it is.
+fn alone(service: Service, secure: bool, config: &DriverConfig) -> Capabilities {
+    let it = match service {
+        Service::Link => Capabilities::TCPIP
+            .with(Capabilities::TWO_CONNECTIONS)
+            .with(cipher(config)),
+        Service::Websocket => Capabilities::WEBSOCKET,
+    };
+    match secure {
+        true => it.with(Capabilities::SSL),
+        false => it,
+    }
+}
+
+/// It listens at this address too.
+fn add(found: &mut Found, address: IpAddr) {
+    let ipv4 = match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(address) => {
+            found.capabilities = found.capabilities.with(Capabilities::IPV6);
+            // An unspecified IPv6 address listens for IPv4 as well.
+            address.is_unspecified().then_some(Ipv4Addr::UNSPECIFIED)
+        }
+    };
+    if let Some(address) = ipv4 {
+        found.capabilities = found.capabilities.with(Capabilities::IPV4);
+        found.at.push(address);
+    }
 }
 
 impl Bound {
@@ -197,6 +229,30 @@ impl Interfaces {
                 .iter()
                 .map(|one| (&one.place, one.addresses.clone())),
         )
+    }
+
+    /// What can be found there by IPv4, what is the link server's first.
+    pub(super) fn services(&self, config: &DriverConfig) -> Vec<Found> {
+        let mut found: Vec<((Service, bool, u16), Found)> = Vec::new();
+        for open in &self.open {
+            for address in &open.addresses {
+                let (service, secure) = (open.place.service, open.place.interface.secure);
+                let key = (service, secure, address.port());
+                let at = found.iter().position(|(known, _)| *known == key);
+                let at = at.unwrap_or_else(|| {
+                    let new = Found {
+                        capabilities: alone(service, secure, config),
+                        port: address.port(),
+                        at: Vec::new(),
+                    };
+                    found.push((key, new));
+                    found.len() - 1
+                });
+                add(&mut found[at].1, address.ip());
+            }
+        }
+        found.sort_by_key(|((service, ..), _)| *service == Service::Websocket);
+        found.into_iter().map(|(_, found)| found).collect()
     }
 
     /// Where clients are served.

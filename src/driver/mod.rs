@@ -4,10 +4,11 @@
 //! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
 //! tells which events the host has. [`watch`] notices that a file has changed, [`loaded`] is what
 //! all of them say, and [`reload`] applies what is another:
-//! [`checks`] looks at it, and [`people`] come first.
+//! [`checks`] looks at it, and [`people`] come first. [`discovery`] is how the driver is found.
 
 mod bridges;
 mod checks;
+mod discovery;
 mod engine;
 mod failure;
 mod frailty;

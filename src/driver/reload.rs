@@ -78,7 +78,7 @@ impl Engine {
         owned: &mut Owned,
         abort: &CancellationToken,
     ) -> Outcome {
-        if same(&owned.loaded, &new) && self.is_complete(&new.config, owned) {
+        if same(&owned.loaded, &new) && self.is_complete(&new, owned) {
             owned.trouble.clear();
             return Outcome::Done;
         }
@@ -88,7 +88,7 @@ impl Engine {
             tls,
             mut held,
         } = self.check(new, owned);
-        if !held.is_empty() && same(&owned.loaded, &new) && self.is_complete(&new.config, owned) {
+        if !held.is_empty() && same(&owned.loaded, &new) && self.is_complete(&new, owned) {
             say_held(owned, &held);
             return Outcome::Again;
         }
@@ -138,15 +138,23 @@ impl Engine {
             held.push(with_causes(&error));
             new.config.links.clone_from(&owned.loaded.config.links);
         }
-        say_held(owned, &held);
         let before = capabilities(owned);
         self.reopen(&new, tls, owned, abort);
+        let services = owned.interfaces.services(&new.config);
+        let discovery = owned.discovery.change(&new, services, &self.hub);
+        if let Err(error) = owned.runtime.block_on(discovery) {
+            held.push(with_causes(&error));
+            new.config
+                .discovery
+                .clone_from(&owned.loaded.config.discovery);
+        }
+        say_held(owned, &held);
         if capabilities(owned) != before {
             people::change(&self.servers, &new, capabilities(owned));
         }
         say_changes(&owned.loaded.config, &new.config);
         owned.loaded = new;
-        if held.is_empty() && self.is_complete(&owned.loaded.config, owned) {
+        if held.is_empty() && self.is_complete(&owned.loaded, owned) {
             Outcome::Done
         } else {
             Outcome::Again
@@ -183,9 +191,9 @@ impl Engine {
         });
     }
 
-    /// True where all interfaces are open.
-    fn is_complete(&self, config: &DriverConfig, owned: &Owned) -> bool {
-        owned.interfaces.are(&places(config))
+    /// True where all interfaces are open, and questions are answered where they are to be.
+    fn is_complete(&self, loaded: &Loaded, owned: &Owned) -> bool {
+        owned.interfaces.are(&places(&loaded.config)) && owned.discovery.is(loaded)
     }
 }
 
@@ -276,6 +284,7 @@ fn say_changes(old: &DriverConfig, new: &DriverConfig) {
         ("websocket", old.websocket != new.websocket),
         ("outbox", old.outbox != new.outbox),
         ("links", old.links != new.links),
+        ("discovery", old.discovery != new.discovery),
         ("write", old.write != new.write),
     ];
     for (part, _) in parts.iter().filter(|(_, other)| *other) {

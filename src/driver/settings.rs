@@ -72,22 +72,29 @@ pub(super) fn rules(loaded: &Loaded) -> Rules {
 /// What sessions of the link server go by.
 pub(super) fn settings(loaded: &Loaded, addresses: Capabilities) -> Settings {
     let config = &loaded.config;
-    let cipher = config
-        .cipher
-        .as_ref()
-        .map(|cipher| match cipher.strength() {
-            Strength::Aes128 => Capabilities::AES128,
-            Strength::Aes192 => Capabilities::AES192,
-            Strength::Aes256 => Capabilities::AES256,
-        });
+    let announces = config.discovery.as_ref().is_some_and(|one| one.announce);
+    let announces = announces.then_some(Capabilities::ANNOUNCES);
     Settings {
         event_format: config.event_format,
-        capabilities: addresses.with(cipher.unwrap_or_default()),
+        capabilities: addresses
+            .with(cipher(config))
+            .with(announces.unwrap_or_default()),
         terms: Arc::new(Terms {
             variables: config.variables.clone(),
             cipher: config.cipher.clone(),
             encrypted_only: config.encrypted_only,
         }),
+    }
+}
+
+/// The cipher of the binary mode, in WCYD.
+pub(super) fn cipher(config: &DriverConfig) -> Capabilities {
+    let strength = config.cipher.as_ref().map(|cipher| cipher.strength());
+    match strength {
+        None => Capabilities::default(),
+        Some(Strength::Aes128) => Capabilities::AES128,
+        Some(Strength::Aes192) => Capabilities::AES192,
+        Some(Strength::Aes256) => Capabilities::AES256,
     }
 }
 

@@ -22,6 +22,10 @@ pub struct Bench {
 impl Bench {
     /// `members` are the driver file's own.
     pub fn start(members: &str) -> Self {
+        Self::with_guid("::1", members)
+    }
+
+    pub fn with_guid(guid: &str, members: &str) -> Self {
         let place = TempDir::new().unwrap();
         fs::copy(dialogue::users(), place.path().join("users.json")).unwrap();
         let mut bench = Self {
@@ -31,7 +35,7 @@ impl Bench {
         fs::write(bench.file(), bench.text(members)).unwrap();
         let source = Source {
             config: bench.file().display().to_string(),
-            guid: "::1".parse().unwrap(),
+            guid: guid.parse().unwrap(),
         };
         bench.driver = Driver::open(source);
         assert!(bench.driver.is_some(), "{}", bench.log());
