@@ -11,10 +11,12 @@
 //! | `plan` | the section, its templates rendered: who connects where, with what |
 //! | `pulse` | whether the broker is still there |
 //! | `status` | the document about the driver |
+//! | `inquiry` | what a broker keeps, for somebody who asks once |
 
 mod bridge;
 mod codec;
 mod connection;
+mod inquiry;
 mod outbox;
 mod plan;
 mod pulse;
@@ -23,5 +25,6 @@ mod status;
 mod worker;
 
 pub use bridge::{BridgeParts, Leftover, MqttBridge};
+pub use inquiry::{Inquiry, InquiryError};
 pub use plan::{BridgeNames, Directions, MqttError};
 pub use status::Report;

@@ -46,6 +46,8 @@ pub(crate) enum AddressError {
         "{0}:// needs the path /ws1 or /ws2; for another path, or none, write {0}1:// or {0}2://"
     )]
     Dialect(String),
+    #[error("{0}:// cannot be spoken to a broker, only mqtt:// and mqtts:// can")]
+    BrokerScheme(String),
     #[error(
         "{0}:// cannot be spoken, only tcp:// and stcp:// can, and ws1://, ws2://, wss1:// and \
          wss2:// for websockets"
@@ -144,6 +146,25 @@ impl Address {
     }
 }
 
+/// Where a broker is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Broker(pub(crate) Address);
+
+/// As an [`Address`], with `mqtt://` before it or not, or with `mqtts://` for TLS.
+impl FromStr for Broker {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("mqtt", text));
+        let (port, secure) = match scheme {
+            "mqtt" | "tcp" => (1883, false),
+            "mqtts" | "stcp" => (8883, true),
+            _ => return Err(AddressError::BrokerScheme(scheme.to_owned())),
+        };
+        Address::read(rest, port, secure, None).map(Self)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -221,6 +242,21 @@ mod tests {
             assert_eq!(address.secure, secure, "{text}");
         }
         assert_eq!("a".parse::<Address>().unwrap().web, None);
+    }
+
+    #[test]
+    fn addresses_of_brokers() {
+        for (text, shown, secure) in [
+            ("localhost", "localhost:1883", false),
+            ("mqtt://[::1]:1", "[::1]:1", false),
+            ("mqtts://broker.example", "broker.example:8883", true),
+            ("stcp://broker.example:1", "broker.example:1", true),
+        ] {
+            let Broker(address) = text.parse().unwrap();
+            assert_eq!((&*address.to_string(), address.secure), (shown, secure));
+        }
+        assert!("ws1://a".parse::<Broker>().is_err());
+        assert!("a:0".parse::<Broker>().is_err());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What can be said on the command line.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use vscpl2drv_link::event::Filter;
+use vscpl2drv_link::wire::discovery;
 
-use crate::address::Address;
+use crate::address::{Address, Broker};
 
 /// Run and check the VSCP link driver, send and watch VSCP events
 #[derive(Parser)]
@@ -20,6 +21,8 @@ Examples:
   vscp-link check /etc/vscp/vscpd.json
   vscp-link monitor --user admin
   vscp-link send --user admin 0,20,3,,,,-,0,1,35
+  vscp-link discover
+  vscp-link links --broker localhost
 
 `vscp-link <COMMAND> --help` tells more about each command.
 Exit codes: 0 all went well, 1 there were problems, 2 wrong usage."
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Send(SendArgs),
     Monitor(MonitorArgs),
+    Discover(DiscoverArgs),
+    Links(LinksArgs),
     Broker(BrokerArgs),
     /// List, add, change and remove the users of a users file
     #[command(after_help = USER_HELP)]
@@ -244,6 +249,89 @@ pub(crate) struct MonitorArgs {
     pub(crate) login: LoginArgs,
 }
 
+/// Find the VSCP servers on the local network
+#[derive(Args)]
+#[command(after_help = "\
+It asks by broadcast and in the multicast group, on every network that this machine has,
+which servers there are (CLASS1.PROTOCOL, high end server probe), and lists the services
+that answer. Servers answer if they are told to: with this driver it is the section
+\"discovery\" of its configuration. What is beyond a router has to be asked by name.
+
+The exit code is 1 when nobody answers.
+
+Examples:
+  Everybody who is near:
+    vscp-link discover
+  And somebody who is not:
+    vscp-link discover --timeout 5 vscp.example.org")]
+pub(crate) struct DiscoverArgs {
+    /// Who is asked as well, by a name or an IPv4 address
+    #[arg(value_name = "HOST")]
+    pub(crate) hosts: Vec<String>,
+    /// Seconds to wait for answers
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub(crate) timeout: u64,
+    /// The multicast group
+    #[arg(long, value_name = "ADDRESS", default_value_t = discovery::GROUP, value_parser = group)]
+    pub(crate) group: Ipv4Addr,
+    /// The port that servers are asked at
+    #[arg(long, value_name = "PORT", default_value_t = discovery::PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+    /// The address of this machine to ask from; without it from all that there are
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) interface: Option<Ipv4Addr>,
+}
+
+fn group(text: &str) -> Result<Ipv4Addr, String> {
+    match text.parse::<Ipv4Addr>() {
+        Ok(group) if group.is_multicast() => Ok(group),
+        _ => Err("an address from 224.0.0.0 to 239.255.255.255 was expected".to_owned()),
+    }
+}
+
+/// Show how the links of running drivers are
+#[derive(Args)]
+#[command(after_help = "\
+A driver publishes its status as a document that the broker keeps, where its
+configuration has a topic for it (mqtt.status.topic). This shows the links in it.
+
+waiting, sent, received, dropped are events: those that wait for the far end, that it
+took, that came from there, and that had no room.
+
+Examples:
+  The drivers whose status topic is vscp/GUID/status:
+    vscp-link links
+  One driver, by a broker elsewhere that speaks TLS:
+    vscp-link links --broker mqtts://broker.example --user me --topic home/link/status")]
+pub(crate) struct LinksArgs {
+    /// Where the broker is; mqtts://HOST[:PORT] for TLS
+    #[arg(
+        long,
+        short,
+        value_name = "HOST[:PORT]",
+        default_value = "localhost:1883"
+    )]
+    pub(crate) broker: Broker,
+    /// The topic of the status document; + and # stand for any
+    #[arg(long, short, value_name = "TOPIC", default_value = "vscp/+/status")]
+    pub(crate) topic: String,
+    /// Who logs in at the broker
+    #[arg(long, short)]
+    pub(crate) user: Option<String>,
+    /// Their password; other users of this machine can see it here
+    #[arg(long, conflicts_with = "password_file", requires = "user")]
+    pub(crate) password: Option<String>,
+    /// A file with the password in its first line; without it the variable
+    /// VSCP_LINK_PASSWORD is looked at, and on a terminal you are asked
+    #[arg(long, value_name = "FILE", requires = "user", verbatim_doc_comment)]
+    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    /// Seconds to wait for the broker
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+}
+
 /// Run a small MQTT broker, to try things out
 #[derive(Args)]
 #[command(after_help = "\
@@ -288,15 +376,8 @@ pub(crate) struct LoginArgs {
     /// VSCP_LINK_PASSWORD is looked at, and on a terminal you are asked
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
     pub(crate) password_file: Option<PathBuf>,
-    /// With TLS: who vouches for the server (PEM); without it those that the system trusts
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ca_file: Option<PathBuf>,
-    /// With TLS: this client's certificate and key, in one file (PEM)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) certificate: Option<PathBuf>,
-    /// With TLS: trust whoever answers
-    #[arg(long)]
-    pub(crate) insecure: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// A file with the server's key: hexadecimal, for you alone to read. Websocket logins
     /// need it (the first 32 digits); with a link it asks for the binary mode
     #[arg(long, value_name = "FILE", verbatim_doc_comment)]
@@ -307,6 +388,20 @@ pub(crate) struct LoginArgs {
     /// Seconds to wait for the connection, and for each answer
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) timeout: u64,
+}
+
+/// Whom TLS trusts, and who this side is.
+#[derive(Args)]
+pub(crate) struct TlsArgs {
+    /// With TLS: who vouches for the server (PEM); without it those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// With TLS: this client's certificate and key, in one file (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// With TLS: trust whoever answers
+    #[arg(long)]
+    pub(crate) insecure: bool,
 }
 
 #[cfg(test)]
@@ -322,7 +417,10 @@ mod tests {
 
     #[test]
     fn help_fits_a_terminal() {
-        for name in ["run", "check", "send", "monitor", "broker", "user"] {
+        let names = [
+            "run", "check", "send", "monitor", "discover", "links", "broker", "user",
+        ];
+        for name in names {
             let mut command = Cli::command();
             let help = command
                 .find_subcommand_mut(name)

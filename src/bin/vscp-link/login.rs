@@ -15,7 +15,7 @@ use vscpl2drv_link::wire::binary::{Cipher, Strength};
 use zeroize::Zeroizing;
 
 use crate::address::Address;
-use crate::args::LoginArgs;
+use crate::args::{LoginArgs, TlsArgs};
 use crate::client::{Client, ClientError};
 use crate::failure::Failure;
 use crate::messages::{self, Key};
@@ -53,7 +53,11 @@ impl Login {
     /// Where there is no password, or it cannot be read.
     pub(crate) fn new(args: &LoginArgs) -> Result<Self, Failure> {
         // What is wrong with the call is said before anybody is asked.
-        let tls = tls(args)?;
+        let tls = tls(&args.tls, args.host.secure, args.host.with_tls(), "--host")?;
+        let tls = tls.map(|tls| client::config(&tls));
+        let tls = tls
+            .transpose()
+            .map_err(|error| Failure::problem(with_causes(&error)))?;
         let secret = match &args.host.web {
             Some(_) => Secret::Key(messages::key(args)?),
             None => match cipher(args)? {
@@ -64,7 +68,11 @@ impl Login {
         Ok(Self {
             address: args.host.clone(),
             user: args.user.clone(),
-            password: password(args)?,
+            password: password(
+                &args.user,
+                args.password.as_deref(),
+                args.password_file.as_deref(),
+            )?,
             timeout: Duration::from_secs(args.timeout),
             tls,
             secret,
@@ -118,19 +126,28 @@ fn cipher(args: &LoginArgs) -> Result<Option<Cipher>, Failure> {
         })
 }
 
-/// TLS, where the address asks for it.
-fn tls(args: &LoginArgs) -> Result<Option<Arc<ClientConfig>>, Failure> {
-    if !args.host.secure {
+/// TLS, where the address asks for it with `secure`; `scheme` is how it would be asked for, and
+/// `option` is where.
+///
+/// # Errors
+/// Where TLS is not spoken, and something is said about it.
+pub(crate) fn tls(
+    args: &TlsArgs,
+    secure: bool,
+    scheme: &str,
+    option: &str,
+) -> Result<Option<TlsClient>, Failure> {
+    if !secure {
         return match (&args.ca_file, &args.certificate, args.insecure) {
             (None, None, false) => Ok(None),
             _ => Err(Failure::usage(format!(
-                "--ca-file, --certificate and --insecure are for TLS: write the host as {}://HOST",
-                args.host.with_tls()
+                "--ca-file, --certificate and --insecure are for TLS: write the {} as {scheme}://HOST",
+                option.trim_start_matches('-')
             ))),
         };
     }
-    let config = TlsClient {
-        place: "--host".to_owned(),
+    Ok(Some(TlsClient {
+        place: option.to_owned(),
         ca_file: args.ca_file.clone(),
         ca_path: None,
         os_certs: false,
@@ -142,19 +159,24 @@ fn tls(args: &LoginArgs) -> Result<Option<Arc<ClientConfig>>, Failure> {
         versions: TlsVersions::default(),
         ciphers: Vec::new(),
         alpn: Vec::new(),
-    };
-    client::config(&config)
-        .map(Some)
-        .map_err(|error| Failure::problem(with_causes(&error)))
+    }))
 }
 
-fn password(args: &LoginArgs) -> Result<Zeroizing<String>, Failure> {
-    if let Some(password) = &args.password {
-        return Ok(Zeroizing::new(password.clone()));
+/// The password of a user: what the command line says, or where it is.
+///
+/// # Errors
+/// Where there is none, or it cannot be read.
+pub(crate) fn password(
+    user: &str,
+    said: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Zeroizing<String>, Failure> {
+    if let Some(password) = said {
+        return Ok(Zeroizing::new(password.to_owned()));
     }
-    match given(args.password_file.as_deref())? {
+    match given(file)? {
         Some(password) => Ok(password),
-        None => ask(&format!("Password of {}: ", args.user)),
+        None => ask(&format!("Password of {user}: ")),
     }
 }
 

@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`args`] | what can be said on the command line |
-//! | [`run`], [`check`], [`send`], [`monitor`], [`broker`] | the subcommands |
+//! | [`run`], [`check`], [`send`], [`monitor`], [`discover`], [`links`], [`broker`] | the subcommands |
 //! | [`user`] | the users file |
 //! | [`hints`] | what to try once the driver runs |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
@@ -14,6 +14,7 @@
 //! | [`messages`] | the websocket protocols, as if they were the link's |
 //! | [`websocket`], [`no_websocket`] | a websocket, and why there is none |
 //! | [`render`] | an event as a line for people, or as JSON |
+//! | [`table`] | rows with columns |
 //! | [`failure`] | what ends the program, and with which code |
 
 // A program's stdout and stderr are its own: these lints are for the library, whose host they
@@ -33,10 +34,12 @@ mod broker;
 mod check;
 mod client;
 mod daemon;
+mod discover;
 mod failure;
 mod hints;
 mod host;
 mod lines;
+mod links;
 mod login;
 mod messages;
 mod monitor;
@@ -45,6 +48,7 @@ mod render;
 mod run;
 mod send;
 mod stream;
+mod table;
 mod user;
 mod websocket;
 
@@ -62,6 +66,8 @@ fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Monitor(args) => monitor::run(&args),
+        Command::Discover(args) => discover::run(&args),
+        Command::Links(args) => links::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::User { command } => user::run(&command),
     };

@@ -1,0 +1,50 @@
+//! Rows with columns.
+
+use std::io::{self, Write};
+
+use crate::failure::{Failure, printable};
+
+/// Prints rows, the first of which has the names of the columns. What others have written into
+/// them is made harmless.
+pub(crate) fn print<const N: usize>(rows: &[[String; N]]) -> Result<(), Failure> {
+    let text = render(rows);
+    io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(Failure::Output)
+}
+
+fn render<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> = rows
+        .iter()
+        .map(|row| row.each_ref().map(|cell| printable(cell)))
+        .collect();
+    let width = |at: usize| {
+        let cells = rows.iter().map(|row| row[at].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut out = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let rows = [["A", "LONG", "C"], ["1", "b", ""], ["22", "\u{1b}", "c"]];
+        let rows = rows.map(|row| row.map(str::to_owned));
+        assert_eq!(render(&rows), "A   LONG    C\n1   b\n22  \\u{1b}  c\n");
+        assert_eq!(render::<2>(&[]), "");
+    }
+}
