@@ -136,8 +136,9 @@ impl Linked {
         let known = standing.backlog().queue();
         let mut cursor = 0;
         if queue == known {
-            standing.backlog().acknowledge(last);
-            cursor = last;
+            // More than was ever given is not true.
+            cursor = last.min(standing.backlog().last());
+            standing.backlog().acknowledge(cursor);
         }
         self.receives = Some(Receives {
             standing,
