@@ -168,7 +168,7 @@ macro_rules! targets {
 }
 
 targets! {
-    binary_frame binary_session date discovery driver_file event_text filter frame guid json line payload session topic users_file ws1 ws2 xml
+    binary_frame binary_session date discovery driver_file event_text far_end filter frame guid json line numbered payload session topic users_file ws1 ws2 xml
 }
 
 #[test]

@@ -12,7 +12,7 @@ const KEY: [u8; 32] = *b"no secret at all: it is for test";
 
 /// Bytes to what goes over the wire: pieces of a byte that says how, a length, and so many bytes.
 /// Encrypting them here lets a fuzzer get beyond the cipher.
-fn wire(bytes: &[u8], cipher: &Cipher) -> (Vec<u8>, bool) {
+pub(super) fn wire(bytes: &[u8], cipher: &Cipher) -> (Vec<u8>, bool) {
     let (mut out, mut rest, mut sound) = (Vec::new(), bytes, true);
     let mut number = 0_u64;
     while let [how, length, tail @ ..] = rest {
@@ -41,7 +41,7 @@ fn wire(bytes: &[u8], cipher: &Cipher) -> (Vec<u8>, bool) {
     (out, sound)
 }
 
-fn cipher(first: u8) -> Cipher {
+pub(super) fn cipher(first: u8) -> Cipher {
     Cipher::new(Strength::ALL[usize::from(first % 3)], &KEY).expect("the key is long enough")
 }
 

@@ -8,6 +8,7 @@
 //! | `events` | the forms of an event, and payloads |
 //! | `values` | GUIDs, dates, filters |
 //! | `topics` | topic templates |
+//! | `far_end` | what comes by a link: numbered events, frames |
 //! | `discovery` | probes, and what is answered to them |
 //! | `files` | the driver's file, the users file |
 //! | `ws` | the dialogues of websocket clients |
@@ -15,6 +16,7 @@
 mod binary;
 mod discovery;
 mod events;
+mod far_end;
 mod files;
 mod lines;
 mod session;
@@ -28,6 +30,7 @@ use vscpl2drv_link::event::{Event, Guid};
 pub use binary::{binary_frame, binary_session};
 pub use discovery::discovery;
 pub use events::{event_text, frame, json, payload, xml};
+pub use far_end::{far_end, numbered};
 pub use files::{driver_file, users_file};
 pub use lines::line;
 pub use session::session;
@@ -46,11 +49,13 @@ pub const ALL: &[(&str, Check)] = &[
     ("discovery", discovery),
     ("driver_file", driver_file),
     ("event_text", event_text),
+    ("far_end", far_end),
     ("filter", filter),
     ("frame", frame),
     ("guid", guid),
     ("json", json),
     ("line", line),
+    ("numbered", numbered),
     ("payload", payload),
     ("session", session),
     ("topic", topic),

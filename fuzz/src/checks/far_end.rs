@@ -1,0 +1,75 @@
+use vscpl2drv_link::event::EventTime;
+use vscpl2drv_link::wire::link::frames::Frames;
+use vscpl2drv_link::wire::link::numbered::{self, Numbered};
+
+use super::binary::{cipher, wire};
+use super::{defaults, same};
+
+/// The text of an event with its number and its tag: what was read of one is read again of what is
+/// written of it.
+pub fn numbered(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(Numbered { number, tag, event }) = numbered::read(text, &defaults()) else {
+        return;
+    };
+    let mut line = Vec::new();
+    numbered::write(number, tag, &event, &mut line);
+    let line = String::from_utf8(line).expect("it is text");
+    assert!(!line.contains(['\r', '\n']), "{line:?}");
+    let again = numbered::read(&line, &defaults()).expect("what is written can be read");
+    assert_eq!((again.number, again.tag), (number, tag));
+    // No GUID and no time are for whoever reads it to fill in.
+    if !event.guid.is_zero() {
+        same(&again.event, &event);
+    }
+    if let EventTime::Unix { nanos: 1.. } = event.time {
+        assert_eq!(again.event.time, event.time);
+    }
+}
+
+/// What a far end says in frames becomes whole lines, and confirmations of its events, the same
+/// however the bytes come.
+pub fn far_end(bytes: &[u8]) {
+    let [first, size, asked, rest @ ..] = bytes else {
+        return;
+    };
+    let cipher = cipher(*first);
+    let (wire, sound) = wire(rest, &cipher);
+    let words: &[&str] = match asked % 4 {
+        0 => &["RETR", "3"],
+        1 => &["CHID"],
+        2 => &["GGID"],
+        _ => &["RCVLOOP"],
+    };
+    let hear = |size: usize| {
+        let mut frames = Frames::new(cipher.clone());
+        frames.command(words).expect("it can be said");
+        let (mut lines, mut answers, mut ended) = (Vec::new(), 0, None);
+        for piece in wire.chunks(size.max(1)) {
+            match frames.take(piece) {
+                Ok((said, answer)) => {
+                    lines.extend(said);
+                    answers += answer.len();
+                }
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
+        }
+        (lines, answers, ended.map(|error| error.to_string()))
+    };
+    let (lines, answers, ended) = hear(wire.len());
+    let text = String::from_utf8(lines).expect("lines are text");
+    assert!(text.is_empty() || text.ends_with("\r\n"), "{text:?}");
+    for line in text.split_terminator("\r\n") {
+        assert!(!line.contains(['\r', '\n']), "{line:?}");
+    }
+    if sound && ended.is_none() {
+        let (pieces, confirmed, ended) = hear(usize::from(*size) + 1);
+        assert_eq!(ended, None);
+        assert_eq!((pieces, confirmed), (text.into_bytes(), answers));
+    }
+}
