@@ -111,27 +111,51 @@ pub(super) fn entry(
     })
 }
 
-/// The `path-config` of every enabled entry, for a check.
-pub(super) fn path_configs(root: &Node<'_>) -> Vec<(String, Option<Guid>)> {
+/// The `path-config` of every enabled entry, for a check. One for this driver without it is an error.
+pub(super) fn path_configs(root: &Node<'_>, report: &mut Report) -> Vec<(String, Option<Guid>)> {
     let entries = || {
         let top = members(root)?;
         let drivers = get(&top, "drivers").and_then(members)?;
         quiet(|report| get(&drivers, "level2")?.list(report))
     };
     let mut found = Vec::new();
-    for entry in entries().unwrap_or_default().iter().filter_map(members) {
+    for node in entries().unwrap_or_default() {
+        let Some(entry) = members(&node) else {
+            continue;
+        };
         let enabled = quiet(|report| get(&entry, "enable")?.truth(report)) == Some(true);
-        if let Some(path) = get(&entry, "path-config")
-            .and_then(text)
-            .filter(|_| enabled)
-        {
-            let guid = get(&entry, "guid")
-                .and_then(text)
-                .and_then(|text| text.parse().ok());
-            found.push((path, guid));
+        if !enabled {
+            continue;
         }
+        let ours = get(&entry, "path-driver")
+            .and_then(text)
+            .is_some_and(|path| is_ours(&path));
+        let config = get(&entry, "path-config");
+        let Some((config, path)) = config.and_then(|node| Some((node, text(node)?))) else {
+            // Other drivers may do without.
+            if ours {
+                report.error(
+                    &node,
+                    "path-config is missing: the path of this driver's file",
+                );
+            }
+            continue;
+        };
+        if ours && !Path::new(&path).exists() {
+            report.warn(config, &format!("there is no file {path}"));
+        }
+        let guid = get(&entry, "guid")
+            .and_then(text)
+            .and_then(|text| text.parse().ok());
+        found.push((path, guid));
     }
     found
+}
+
+/// True for the names that the library goes by.
+fn is_ours(driver: &str) -> bool {
+    let name = Path::new(driver).file_name().unwrap_or_default();
+    name.to_string_lossy().replace('_', "-") == "libvscpl2drv-link.so"
 }
 
 /// What is wrong with other parts of the daemon's file is the daemon's to say.

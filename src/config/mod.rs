@@ -268,7 +268,7 @@ fn check(path: &Path, follow: bool) -> Report {
         .collect();
     let has = |key: &str| keys.iter().any(|known| known == key);
     if has("drivers") {
-        let configs = daemon::path_configs(&root);
+        let configs = daemon::path_configs(&root, &mut report);
         for (config, guid) in configs {
             if let Some(guid) = guid {
                 daemon::entry(&root, &config, &guid, &mut report);

@@ -190,16 +190,9 @@ impl<'a> Object<'a> {
             if self.known.contains(&name.as_str()) || self.aliases.contains(&name.as_str()) {
                 continue;
             }
-            let nearest = self
-                .known
-                .iter()
-                .map(|known| (distance(name, known), known))
-                .min();
-            let hint = match nearest {
-                Some((far, known)) if far <= 2.max(name.chars().count() / 3) => {
-                    format!("; did you mean \"{known}\"?")
-                }
-                _ => String::new(),
+            let hint = match self.nearest(name) {
+                Some(known) => format!("; did you mean \"{known}\"?"),
+                None => String::new(),
             };
             report.warn(
                 node,
@@ -207,36 +200,18 @@ impl<'a> Object<'a> {
             );
         }
     }
-}
 
-/// How many letters have to be put in, left out or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=a.len()).collect();
-    for (n, c) in b.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], n + 1);
-        for at in 0..a.len() {
-            let changed = diagonal + usize::from(a[at] != c);
-            diagonal = row[at + 1];
-            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row[a.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn distances() {
-        let is = super::distance;
-        assert_eq!(
-            (
-                is("interfac", "interface"),
-                is("max-clients", "max-client"),
-                is("", "abc")
-            ),
-            (1, 1, 3)
-        );
-        assert_eq!((is("kitten", "sitting"), is("same", "same")), (3, 0));
+    /// The key that somebody meant who wrote this one: nearly the same, or the one that has it as
+    /// one of its words.
+    fn nearest(&self, name: &str) -> Option<&'static str> {
+        let name: &str = &name.chars().take(64).collect::<String>();
+        let alike = |known: &&str| strsim::levenshtein(name, known);
+        let most = 2.max(name.chars().count() / 3);
+        let nearest = self.known.iter().copied().min_by_key(alike);
+        nearest.filter(|known| alike(known) <= most).or_else(|| {
+            let has_it = |known: &&str| known.split('-').any(|word| word == name);
+            let mut known = self.known.iter().copied().filter(has_it);
+            known.next().filter(|_| known.next().is_none())
+        })
     }
 }

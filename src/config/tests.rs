@@ -229,6 +229,11 @@ fn unknown_keys_warn_with_the_nearest_known_one() {
             "1:53: warning: logging.file-pat: the key is not known and has no effect; did you mean \"file-path\"?",
         ]
     );
+    let word = warned("{\"users\": \"/etc/vscp/users.json\"}");
+    assert!(
+        word[0].ends_with("did you mean \"path-users\"?"),
+        "{word:?}"
+    );
     let twice = warned("{\"debug\": false, \"debug\": true}");
     assert!(twice[0].contains("second time"), "{twice:?}");
 }
@@ -415,6 +420,34 @@ fn a_daemons_file_that_names_itself_is_checked_once() {
     std::fs::write(&path, text).unwrap();
     assert!(!check_file(&path).has_errors());
     assert!(!check_json(&path).has_errors());
+}
+
+#[test]
+fn an_entry_of_a_daemon_without_its_file_is_noticed() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("vscpd.json");
+    let check = |driver: &str, config: &str| {
+        let text = format!(
+            "{{\"drivers\": {{\"level2\": [{{\"enable\": true, \"name\": \"x\", \
+              \"path-driver\": \"/x/{driver}.so\", {config} \"guid\": \"::1\"}}]}}}}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let report = check_file(&path);
+        let problems: Vec<String> = report.problems().iter().map(ToString::to_string).collect();
+        problems.join("\n")
+    };
+    for name in ["libvscpl2drv-link", "libvscpl2drv_link"] {
+        let missing = check(name, "\"config-path\": \"/x/link.json\",");
+        assert!(missing.contains("1:25: error: "), "{missing}");
+        assert!(missing.contains("path-config is missing"), "{missing}");
+        let nowhere = check(name, "\"path-config\": \"/nowhere/link.json\",");
+        assert!(nowhere.contains("warning: "), "{nowhere}");
+        assert!(
+            nowhere.contains("there is no file /nowhere/link.json"),
+            "{nowhere}"
+        );
+    }
+    assert_eq!(check("libvscpl2drv-other", ""), "");
 }
 
 #[test]
