@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -370,6 +371,46 @@ fn a_broker_that_stalls() {
     wait_until("all have come", || {
         seen.lock().unwrap().events.len() == 20_000
     });
+    bench.host.end();
+}
+
+/// What is on its way when the driver closes is acknowledged, so that it does not go there once more
+/// when the driver is opened again.
+#[test]
+fn closing_leaves_nothing_in_doubt() {
+    const COUNT: usize = 5000;
+    let seen: Arc<Mutex<Seen>> = Arc::default();
+    let ours = Arc::clone(&seen);
+    let slow = Arc::new(AtomicBool::new(true));
+    let slowly = Arc::clone(&slow);
+    let broker = Scripted::start(move |_, mut wire| {
+        wire.welcome(false);
+        serve(&mut wire, |_, payload| {
+            ours.lock().unwrap().take(payload);
+            if slowly.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+    });
+    let place = tempfile::TempDir::new().unwrap();
+    let disk = format!("\"outbox\": {{\"path\": {:?}}},", place.path());
+    let mut bench = open(broker.port(), &disk, &section(1, true));
+    flood(bench.address, COUNT).join().unwrap();
+    assert!(bench.host.ask("close").starts_with("closed 0"));
+    let before = seen.lock().unwrap().order.len();
+    assert!(before > 0 && before < COUNT, "{before}");
+    slow.store(false, Ordering::SeqCst);
+    bench.kill_and_start();
+    wait_until("all have come", || {
+        seen.lock().unwrap().events.len() == COUNT
+    });
+    let seen = seen.lock().unwrap();
+    let twice: Vec<_> = seen
+        .events
+        .iter()
+        .filter(|(_, times)| **times > 1)
+        .collect();
+    assert!(twice.is_empty(), "{}: {:?}", twice.len(), twice.first());
     bench.host.end();
 }
 

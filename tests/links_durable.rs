@@ -5,157 +5,17 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
-use vscpl2drv_link::driver::{Driver, Source};
-
 mod support;
 
-use support::bench::{number, persist};
+use support::bench::persist;
 use support::client::Client;
-use support::dialogue;
+use support::linked::{Seen, Server, send};
 use support::mosquitto::{Mosquitto, Proxy, Subscriber};
 use support::tools::wait_until;
-
-/// A driver with a broker.
-struct Server {
-    driver: Option<Driver>,
-    place: TempDir,
-    number: u8,
-    config: String,
-}
-
-impl Server {
-    /// `number` makes its GUID; `links` are its links, each by name, port and more members.
-    fn start(number: u8, broker: u16, links: &[(&str, u16, &str)], members: &str) -> Self {
-        let place = TempDir::new().unwrap();
-        let one = |(name, port, more): &(&str, u16, &str)| {
-            format!(
-                "{{\"name\": \"{name}\", \"host\": \"127.0.0.1\", \"port\": {port}, \
-                   \"user\": \"admin\", \"password\": \"secret\", \"max-out-queue\": 1000000, \
-                   \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}} {more}}}"
-            )
-        };
-        let links: Vec<String> = links.iter().map(one).collect();
-        let config = format!(
-            "{{\"interface\": \"INTERFACE\", \"abi\": \"v2\", \"path-users\": {:?}, \
-               \"max-out-queue\": 1000000, \"links\": [{}], {members} \
-               \"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {broker}, \
-                 \"reconnect\": {{\"delay\": 1}}, \
-                 \"publish\": [{{\"topic\": \"ev\", \"qos\": 1, \"format\": \"string\"}}], \
-                 \"subscribe\": [{{\"topic\": \"ev\", \"qos\": 1}}]}}, \
-               \"logging\": {{\"file-path\": {:?}, \"file-pattern\": \"%l %v\"}}}}",
-            dialogue::users(),
-            links.join(", "),
-            place.path().join("log"),
-        );
-        let config = config.replace("PLACE", &place.path().display().to_string());
-        let mut server = Self {
-            driver: None,
-            place,
-            number,
-            config,
-        };
-        server.open("127.0.0.1:0");
-        server
-    }
-
-    fn open(&mut self, interface: &str) {
-        let source = Source {
-            config: self.config.replace("INTERFACE", interface),
-            guid: format!(
-                "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:{:02X}:00:00:00:00",
-                self.number
-            )
-            .parse()
-            .unwrap(),
-        };
-        self.driver = Driver::open(source);
-        assert!(self.driver.is_some(), "{}", self.log());
-        wait_until("the broker is there", || {
-            let mut client = Client::log_in(self.address());
-            let uplink = client.ask("test");
-            uplink
-                .iter()
-                .any(|line| line.contains("uplink 127") && line.contains("passed"))
-        });
-    }
-
-    fn close(&mut self) {
-        self.driver.take().unwrap().close();
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.driver.as_ref().unwrap().addresses()[0]
-    }
-
-    fn port(&self) -> u16 {
-        self.address().port()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
-    }
-
-    fn guid(&self) -> String {
-        format!("FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:{:02X}:", self.number)
-    }
-
-    /// All its links go in both directions.
-    fn is_linked(&self) {
-        wait_until("the links are up", || {
-            let lines = Client::log_in(self.address()).ask("test");
-            let links = lines.iter().filter(|line| line.starts_with("link "));
-            links.clone().count() > 0 && links.clone().all(|line| line.contains("passed"))
-        });
-    }
-
-    fn status(&self) -> String {
-        Client::log_in(self.address()).ask("test").join("\n")
-    }
-}
-
-/// How often each number of each driver's clients came.
-#[derive(Default)]
-struct Seen(HashMap<(String, usize), usize>);
-
-impl Seen {
-    /// Takes messages until so many different ones have come, and none comes any more.
-    fn collect(&mut self, subscriber: &Subscriber, servers: &[&Server], different: usize) {
-        loop {
-            let patience = match self.0.len() < different {
-                true => Duration::from_secs(60),
-                false => Duration::from_millis(1500),
-            };
-            let Some((_, payload)) = subscriber.message_within(patience) else {
-                break;
-            };
-            let from = servers.iter().find(|one| payload.contains(&one.guid()));
-            let from = from.unwrap_or_else(|| panic!("{payload}"));
-            *self.0.entry((from.guid(), number(&payload))).or_default() += 1;
-        }
-        assert_eq!(self.0.len(), different, "events are missing");
-    }
-
-    fn each_once(&self) {
-        let twice: Vec<_> = self.0.iter().filter(|(_, count)| **count > 1).collect();
-        assert!(
-            twice.is_empty(),
-            "{} came twice: {:?}",
-            twice.len(),
-            twice.first()
-        );
-    }
-}
-
-fn send(server: &Server, count: usize) -> thread::JoinHandle<()> {
-    let address = server.address();
-    thread::spawn(move || assert_eq!(persist(address, 0..count, |_| ()), None))
-}
 
 #[test]
 fn a_hundred_thousand_each_way_through_twenty_resets() {
@@ -181,7 +41,7 @@ fn a_hundred_thousand_each_way_through_twenty_resets() {
         .for_each(|sender| sender.join().unwrap());
     for subscriber in &subscribers {
         let mut seen = Seen::default();
-        seen.collect(subscriber, &[&near, &far], 2 * COUNT);
+        seen.collect(subscriber, 2 * COUNT);
         seen.each_once();
     }
     let lost = near.log().matches("next attempt in").count();
@@ -214,7 +74,7 @@ fn the_far_driver_is_closed_and_opened_again() {
     sender.join().unwrap();
     for subscriber in &subscribers {
         let mut seen = Seen::default();
-        seen.collect(subscriber, &[&near, &far], 2 * COUNT);
+        seen.collect(subscriber, 2 * COUNT);
         seen.each_once();
     }
     near.close();
@@ -250,7 +110,7 @@ fn the_near_driver_is_closed_and_opened_again() {
     far.open(&format!("127.0.0.1:{port}"));
     for subscriber in &subscribers {
         let mut seen = Seen::default();
-        seen.collect(subscriber, &[&near, &far], 2000);
+        seen.collect(subscriber, 2000);
         seen.each_once();
     }
     near.close();

@@ -257,9 +257,20 @@ impl Bridges {
     /// Lets the brokers take what waits, for `drain` at most, and ends. Gives what is left.
     pub(super) async fn stop(mut self, drain: Duration) -> Vec<Leftover> {
         const GRACE: Duration = Duration::from_millis(500);
+        // Of an event in flight nobody knows whether the broker has it, and it would go there once
+        // more. So there are few at a time, and the last part of it is for their acknowledgements.
+        const FEW: usize = 100;
+        const LANDING: Duration = Duration::from_millis(500);
         let deadline = Instant::now() + drain;
+        let last = deadline - LANDING.min(drain / 2);
+        let narrow = |window| self.0.iter().for_each(|one| one.bridge.narrow(window));
+        narrow(FEW);
         for running in &self.0 {
-            running.bridge.drain(deadline).await;
+            running.bridge.drain(last).await;
+        }
+        narrow(0);
+        for running in &self.0 {
+            running.bridge.land(deadline).await;
         }
         self.0.iter().for_each(|running| running.stop.cancel());
         let end = tokio::time::Instant::now() + GRACE;

@@ -32,7 +32,7 @@ pub struct MqttBridge {
     /// Something waits that did not before.
     pub(super) work: Notify,
     /// Nothing waits any more.
-    emptied: Notify,
+    settled: Notify,
     link: Mutex<Link>,
     delivered: AtomicU64,
     refused: AtomicU64,
@@ -145,7 +145,7 @@ impl MqttBridge {
             spool,
             folder,
             work: Notify::new(),
-            emptied: Notify::new(),
+            settled: Notify::new(),
             link: Mutex::default(),
             delivered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
@@ -202,17 +202,36 @@ impl MqttBridge {
 
     /// Returns when the broker has everything, at the latest at the deadline.
     pub async fn drain(&self, deadline: Instant) {
-        let empty = async {
+        self.settled_until(deadline, |outbox| outbox.held().events == 0)
+            .await;
+    }
+
+    /// From now on no more than so many events are on their way at once.
+    pub fn narrow(&self, window: usize) {
+        self.outbox().narrow(window);
+    }
+
+    /// Returns when what is in flight is acknowledged, at the latest at the deadline.
+    pub async fn land(&self, deadline: Instant) {
+        self.settled_until(deadline, |outbox| outbox.in_flight() == 0)
+            .await;
+    }
+
+    /// Returns when it is so, at the latest at the deadline.
+    async fn settled_until(&self, deadline: Instant, is_so: impl Fn(&Outbox) -> bool) {
+        let so = async {
             loop {
-                let emptied = self.emptied.notified();
-                if self.outbox().held().events == 0 {
+                let settled = self.settled.notified();
+                tokio::pin!(settled);
+                settled.as_mut().enable();
+                if is_so(&self.outbox()) {
                     return;
                 }
-                emptied.await;
+                settled.await;
             }
         };
         // What is left is for the caller to count.
-        let _ = tokio::time::timeout_at(deadline.into(), empty).await;
+        let _ = tokio::time::timeout_at(deadline.into(), so).await;
     }
 
     /// Lets the disk write what is left, before [`take_waiting`](Self::take_waiting) waits for it.
@@ -249,9 +268,9 @@ impl MqttBridge {
 
     /// Lets go of what the broker has.
     pub(super) fn settle(&self) {
-        let (settled, left, roomy) = {
+        let (settled, roomy) = {
             let mut outbox = self.outbox();
-            (outbox.settle(), outbox.held().events, outbox.is_roomy())
+            (outbox.settle(), outbox.is_roomy())
         };
         let count = settled.delivered + settled.rejected;
         if count == 0 {
@@ -267,9 +286,7 @@ impl MqttBridge {
             let refused = self.refused.load(Ordering::Relaxed);
             tracing::info!(uplink = %self.place, refused, "the outbox has room again");
         }
-        if left == 0 {
-            self.emptied.notify_waiters();
-        }
+        self.settled.notify_waiters();
     }
 
     /// The address that the broker was reached at.

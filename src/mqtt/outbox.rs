@@ -137,6 +137,16 @@ impl Outbox {
         true
     }
 
+    /// From now on no more than so many events are in flight.
+    pub(super) fn narrow(&mut self, window: usize) {
+        self.window = self.window.min(window);
+    }
+
+    /// Events in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.flight.len()
+    }
+
     /// True where another event could be put in flight at once.
     pub(super) fn can_take(&self) -> bool {
         self.flight.len() < self.window && !self.waiting.is_empty()

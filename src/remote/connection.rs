@@ -189,20 +189,13 @@ impl Connection {
             .unwrap_or(Err(RemoteError::Silent(patience)))
     }
 
-    /// The next line, which must come within `patience`. May be dropped at any time without losing
-    /// one.
-    pub(super) async fn line(&mut self, patience: Duration) -> Result<String, RemoteError> {
-        timeout(patience, self.next())
-            .await
-            .unwrap_or(Err(RemoteError::Silent(patience)))
-    }
-
-    /// The same until a moment.
-    pub(super) async fn line_until(&mut self, silent: Instant) -> Result<String, RemoteError> {
-        let patience = silent.saturating_duration_since(Instant::now());
-        timeout_at(silent, self.next())
-            .await
-            .unwrap_or(Err(RemoteError::Silent(patience)))
+    /// The next line; `None` where nothing comes until a moment. May be dropped at any time without
+    /// losing one.
+    pub(super) async fn line_until(
+        &mut self,
+        silent: Instant,
+    ) -> Result<Option<String>, RemoteError> {
+        timeout_at(silent, self.next()).await.ok().transpose()
     }
 
     /// A line that is here already.

@@ -4,6 +4,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::RemoteError;
 use super::connection::Connection;
 use super::link::Link;
@@ -54,10 +56,10 @@ pub(super) async fn carry(
         tokio::select! {
             () = link.backlog().arrived_after(0) => {}
             // Nothing was asked: whatever it is, it is nothing for us. But the end is noticed.
-            line = connection.line(ALIVE) => match line {
-                Ok(_) => {}
-                Err(RemoteError::Silent(_)) => drop(connection.ask(&["NOOP"]).await?),
-                Err(error) => return Err(error),
+            line = connection.line_until(Instant::now() + ALIVE) => {
+                if line?.is_none() {
+                    connection.ask(&["NOOP"]).await?;
+                }
             }
         }
     }

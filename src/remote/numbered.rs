@@ -122,13 +122,14 @@ async fn send(
             said = connection.line_until(silent) => said,
             () = link.backlog().arrived_after(cursor), if room => continue,
         };
-        let said = match said {
-            Err(RemoteError::Silent(_)) if under_way.is_empty() => {
+        let said = match said? {
+            Some(said) => said,
+            None if under_way.is_empty() => {
                 connection.put(b"NOOP");
                 under_way.push_back(None);
                 continue;
             }
-            other => other?,
+            None => return Err(RemoteError::Silent(connection.patience())),
         };
         let ok = said.starts_with("+OK");
         if !ok && !said.starts_with("-OK") {
@@ -182,8 +183,10 @@ pub(super) async fn receive(
     let mut taken = link.backlog().heard(queue);
     let mut told = taken;
     let mut tell_at: Option<Instant> = None;
+    let mut silent = Instant::now() + SILENCE;
     loop {
-        let silent = Instant::now() + SILENCE;
+        // More than its window a far end has no reason to send.
+        let room = inbox.len() < MOST_WAITING;
         let late = async {
             match tell_at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -191,9 +194,10 @@ pub(super) async fn receive(
             }
         };
         tokio::select! {
-            // More than its window a far end has no reason to send.
-            line = connection.line_until(silent), if inbox.len() < MOST_WAITING => {
-                hear(link, &line?, &mut inbox)?;
+            line = connection.line_until(silent), if room => {
+                let line = line?.ok_or(RemoteError::Silent(SILENCE))?;
+                silent = Instant::now() + SILENCE;
+                hear(link, &line, &mut inbox)?;
                 while inbox.len() < MOST_WAITING
                     && let Some(line) = connection.ready()?
                 {
@@ -202,6 +206,10 @@ pub(super) async fn receive(
             }
             () = late => {}
             () = sleep(AGAIN), if !inbox.is_empty() => {}
+        }
+        if !room {
+            // A far end that we do not listen to is not silent.
+            silent = Instant::now() + SILENCE;
         }
         while let Some(Numbered { number, tag, event }) = inbox.front() {
             let number = *number;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::RemoteError;
 use super::connection::{Connection, printable};
@@ -59,8 +59,8 @@ pub(super) async fn receive(
         let room = inbox.len() < link.config().max_in_queue;
         tokio::select! {
             // A far end that we do not listen to is not silent.
-            line = timeout_at(silent, connection.line(SILENCE)), if room => {
-                let line = line.unwrap_or(Err(RemoteError::Silent(SILENCE)))?;
+            line = connection.line_until(silent), if room => {
+                let line = line?.ok_or(RemoteError::Silent(SILENCE))?;
                 take(link, &line, inbox)?;
                 let mut more = BATCH;
                 while more > 0

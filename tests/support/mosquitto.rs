@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -130,15 +132,22 @@ impl Drop for Mosquitto {
     }
 }
 
-/// A port that nobody has, below those that the system gives to clients: it stays free until it
-/// is used.
+/// A port that nobody has, below those that the system gives to clients, and that no other test
+/// program will have while this one runs: each has a mark for its ports, a socket with the name of
+/// the port, which goes with the program.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    static MARKS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
     let start = std::process::id() % 1000 * 10;
     loop {
         let offset = (start as u16 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
         let port = 20_000 + offset;
+        let name = unix::SocketAddr::from_abstract_name(format!("vscp-link-test-{port}")).unwrap();
+        let Ok(mark) = UnixListener::bind_addr(&name) else {
+            continue;
+        };
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            MARKS.lock().unwrap().push(mark);
             return port;
         }
     }

@@ -190,3 +190,20 @@ fn sixty_four_topics() {
     }
     assert_eq!(outbox.settle().delivered, 1);
 }
+
+#[test]
+fn a_narrow_window_lets_what_flies_land() {
+    let mut outbox = outbox(10, 5, 1);
+    for n in 0..3 {
+        let event = event(n);
+        assert!(outbox.reserve(&event));
+        outbox.commit(event, None);
+    }
+    assert!(outbox.take());
+    outbox.narrow(0);
+    assert!(!outbox.take() && !outbox.can_take());
+    assert_eq!(outbox.in_flight(), 1);
+    outbox.done(Copy::first_of(0), false);
+    assert_eq!(outbox.settle().delivered, 1);
+    assert_eq!((outbox.in_flight(), outbox.held().events), (0, 2));
+}
