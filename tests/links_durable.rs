@@ -11,7 +11,7 @@ use std::time::Duration;
 
 mod support;
 
-use support::bench::persist;
+use support::bench::{self, persist};
 use support::client::Client;
 use support::linked::{Seen, Server, send};
 use support::mosquitto::{Mosquitto, Proxy, Subscriber};
@@ -285,5 +285,127 @@ fn what_waits_for_a_link_goes_with_its_user() {
         far.log()
             .contains("what waits for a link is dropped: the user has too many")
     );
+    far.close();
+}
+
+/// What waits is neither lost nor doubled, though there is no disk.
+#[test]
+fn restarts_in_mid_stream() {
+    const COUNT: usize = 20_000;
+    let brokers = [Mosquitto::start(), Mosquitto::start()];
+    let subscribers = [&brokers[0], &brokers[1]].map(|one| Subscriber::start(one.port(), "ev", 1));
+    let mut far = Server::start(2, brokers[1].port(), &[], "");
+    let port = far.port();
+    far.close();
+    far.open(&format!("127.0.0.1:{port}"));
+    let mut near = Server::start(1, brokers[0].port(), &[("far", port, "")], "");
+    near.is_linked();
+    let mut beside = Client::log_in(near.address());
+    beside.must("rcvloop");
+    let sender = send(&near, COUNT);
+    let mut sent = 0;
+    for round in 1..=3 {
+        // What waits for a link has come back from the broker first.
+        let mut watcher = Client::log_in(far.address());
+        watcher.must("rcvloop");
+        assert_eq!(persist(far.address(), sent..round * 1000, |_| ()), None);
+        while sent < round * 1000 {
+            // Events of the link come as well.
+            sent += usize::from(watcher.event().contains(":88:88:02:"));
+        }
+        let before = far.log().matches("starting version").count();
+        Client::log_in(far.address()).must("restart");
+        wait_until("it has started again", || {
+            far.log().matches("starting version").count() > before
+        });
+        far.is_reached();
+    }
+    sender.join().unwrap();
+    // And the other end, once nothing is on its way from its broker to the link.
+    let mut here = 0;
+    while here < COUNT {
+        here += usize::from(beside.event().contains(":88:88:01:"));
+    }
+    Client::log_in(near.address()).must("restart");
+    for subscriber in &subscribers {
+        let mut seen = Seen::default();
+        seen.collect(subscriber, COUNT + 3000);
+        seen.each_once();
+    }
+    near.close();
+    far.close();
+}
+
+#[test]
+fn what_waits_for_a_link_is_bounded() {
+    let broker = Mosquitto::start();
+    let mut far = Server::start(2, broker.port(), &[], "");
+    let config = far.config.replace("1000000", "100");
+    far.close();
+    far.config = config;
+    far.open("127.0.0.1:0");
+    let mut link = Client::log_in(far.address());
+    let queue = link.must("xrcv 1 near 0 0").remove(0);
+    drop(link);
+    let mut watcher = Client::log_in(far.address());
+    watcher.must("rcvloop");
+    // Fewer at a time than its queue takes, so that it has them all.
+    for round in 0..6 {
+        assert_eq!(
+            persist(far.address(), round * 50..(round + 1) * 50, |_| ()),
+            None
+        );
+        (0..50).for_each(|_| drop(watcher.event()));
+    }
+    let mut link = Client::log_in(far.address());
+    link.must(&format!("xrcv 1 near {queue} 0"));
+    let mut numbers = Vec::new();
+    while let Some(line) = link.line().filter(|line| line != "+OK") {
+        numbers.push(bench::number(&line));
+    }
+    assert_eq!(numbers, (0..100).collect::<Vec<_>>());
+    far.close();
+}
+
+/// A link that only sends is here as well.
+#[test]
+fn a_link_that_only_sends_is_not_forgotten() {
+    let broker = Mosquitto::start();
+    let mut far = Server::start(2, broker.port(), &[], "");
+    let mut sender = Client::log_in(far.address());
+    assert_eq!(sender.must("xlink 1 sender ab 1")[1], "0");
+    sender.must("xsend 1 00000000000000cd.1 0,20,3,,,,::7,1");
+    for n in 0..9 {
+        Client::log_in(far.address()).must(&format!("xlink 1 other{n} ab 1"));
+    }
+    let mut again = Client::log_in(far.address());
+    assert_eq!(again.must("xlink 1 sender ab 1")[1], "1");
+    far.close();
+}
+
+#[test]
+fn what_waits_for_a_link_goes_with_a_user_who_is_removed_meanwhile() {
+    let broker = Mosquitto::start();
+    let disk = "\"outbox\": {\"path\": \"PLACE/outbox\"},";
+    let mut far = Server::start(2, broker.port(), &[], disk);
+    let users = far.place.path().join("users.json");
+    let all = fs::read_to_string(support::dialogue::users()).unwrap();
+    fs::write(
+        &users,
+        all.replace("\"name\": \"admin\"", "\"name\": \"other\""),
+    )
+    .unwrap();
+    Client::log_in(far.address()).must("xlink 1 near ab 1");
+    let here = far.place.path().join("outbox/links-here");
+    assert_eq!(fs::read_dir(&here).unwrap().count(), 1);
+    far.close();
+    let path = format!("{:?}", support::dialogue::users());
+    far.config = far.config.replace(&path, &format!("{users:?}"));
+    far.open_only("127.0.0.1:0");
+    assert!(
+        far.log()
+            .contains("what waits for a link is dropped: its user is gone")
+    );
+    assert_eq!(fs::read_dir(&here).unwrap().count(), 0);
     far.close();
 }

@@ -6,19 +6,22 @@
 //!
 //! A [`Backlog`] numbers the events that wait for one other side, keeps them until it says that it
 //! has them, and remembers how far it has heard that side: so that after a break each of the two
-//! goes on where the other one is.
+//! goes on where the other one is. It takes what comes in the queue of a channel, and both share
+//! the bound of that queue.
 
 pub mod spool;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::hub::SharedEvent;
+use crate::hub::{Queue, SharedEvent};
 use spool::{Kept, KeptEvent, LAST_WRITE, Spool, SpoolError};
 
 /// The note with the number of the queue.
@@ -27,6 +30,8 @@ const QUEUE: &str = "queue";
 const HEARD: &str = "heard";
 /// The note that says whose it is.
 const WHO: &str = "who";
+/// Events that are numbered before others have their turn.
+const BATCH: usize = 256;
 
 /// What waits for one other side.
 #[derive(Debug)]
@@ -34,7 +39,8 @@ pub struct Backlog {
     state: Mutex<State>,
     spool: Option<Spool>,
     changed: Notify,
-    most: usize,
+    /// How many wait.
+    held: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -56,6 +62,29 @@ pub struct Numbered {
     pub event: Arc<SharedEvent>,
 }
 
+/// What is left of a backlog that was in memory, for the one that goes on.
+#[derive(Clone, Debug)]
+pub struct Left {
+    queue: u64,
+    last: u64,
+    events: VecDeque<Numbered>,
+    heard: Option<Heard>,
+}
+
+impl Left {
+    /// Events that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// True where none does.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
 /// How far the other side was heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Heard {
@@ -64,9 +93,9 @@ struct Heard {
 }
 
 impl Backlog {
-    /// One in memory for at most `most` events, with a random number for its queue.
+    /// One in memory, with a random number for its queue.
     #[must_use]
-    pub fn in_memory(queue: u64, most: usize) -> Self {
+    pub fn in_memory(queue: u64) -> Self {
         Self {
             state: Mutex::new(State {
                 queue,
@@ -76,7 +105,7 @@ impl Backlog {
             }),
             spool: None,
             changed: Notify::new(),
-            most,
+            held: Arc::default(),
         }
     }
 
@@ -85,13 +114,7 @@ impl Backlog {
     ///
     /// # Errors
     /// [`SpoolError`] names the file.
-    pub fn on_disk(
-        folder: &Path,
-        sync: bool,
-        who: &str,
-        queue: u64,
-        most: usize,
-    ) -> Result<Self, SpoolError> {
+    pub fn on_disk(folder: &Path, sync: bool, who: &str, queue: u64) -> Result<Self, SpoolError> {
         let (spool, kept) = Spool::open(folder, sync)?;
         let Kept {
             events,
@@ -117,36 +140,57 @@ impl Backlog {
             number: kept.number,
             event: SharedEvent::tagged(kept.event, None, kept.tag),
         };
+        let events: VecDeque<Numbered> = events.into_iter().map(numbered).collect();
         Ok(Self {
+            held: Arc::new(AtomicUsize::new(events.len())),
             state: Mutex::new(State {
                 queue,
                 last,
-                events: events.into_iter().map(numbered).collect(),
+                events,
                 heard,
             }),
             spool: Some(spool),
             changed: Notify::new(),
-            most,
         })
     }
 
-    /// Whose a folder is, by what was kept with it.
+    /// Whose a folder is, by what was kept with it, and how many events wait there.
     ///
     /// # Errors
     /// [`SpoolError`] where it cannot be read.
-    pub fn whose(folder: &Path) -> Result<Option<String>, SpoolError> {
+    pub fn whose(folder: &Path) -> Result<(String, usize), SpoolError> {
         let (_, kept) = Spool::open(folder, false)?;
-        let who = kept.notes.get(WHO);
-        Ok(who.and_then(|bytes| String::from_utf8(bytes.clone()).ok()))
+        let who = kept.notes.get(WHO).cloned().unwrap_or_default();
+        Ok((
+            String::from_utf8(who).unwrap_or_default(),
+            kept.events.len(),
+        ))
     }
 
-    /// True where another event may be put.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.state().events.len() < self.most
+    /// Numbers what comes in a queue, for ever: whether or not the other side is there.
+    pub async fn follow(&self, queue: &Queue) -> Infallible {
+        queue.share_room(Arc::clone(&self.held));
+        loop {
+            queue.arrived().await;
+            self.take_from(queue);
+            tokio::task::yield_now().await;
+        }
     }
 
-    /// Takes an event, over the bound if need be.
+    /// Numbers all that is in a queue, into which nothing comes any more.
+    pub fn take_rest(&self, queue: &Queue) {
+        while !queue.is_empty() {
+            self.take_from(queue);
+        }
+    }
+
+    fn take_from(&self, queue: &Queue) {
+        let mut events = Vec::new();
+        queue.take(BATCH, &mut events);
+        events.into_iter().for_each(|event| self.put(event));
+    }
+
+    /// Takes an event, over the bound of the queue if need be.
     pub fn put(&self, event: Arc<SharedEvent>) {
         let mut state = self.state();
         let number = match &self.spool {
@@ -156,6 +200,7 @@ impl Backlog {
         };
         state.last = number;
         state.events.push_back(Numbered { number, event });
+        self.count(&state);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -231,19 +276,6 @@ impl Backlog {
         }
     }
 
-    /// Returns once there is room again.
-    pub async fn room(&self) {
-        loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if self.has_room() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
     /// The other side has all up to this number; gives how many these were.
     pub fn acknowledge(&self, number: u64) -> usize {
         let mut state = self.state();
@@ -252,6 +284,7 @@ impl Backlog {
         if state.events.is_empty() && state.events.capacity() > 4096 {
             state.events.shrink_to(64);
         }
+        self.count(&state);
         drop(state);
         if gone.is_empty() {
             return 0;
@@ -336,9 +369,40 @@ impl Backlog {
 
     /// Everything that waits, taken out in order; on the disk it stays.
     #[must_use]
-    pub fn take_all(&self) -> Vec<Arc<SharedEvent>> {
+    pub fn take_all(&self) -> Left {
         let mut state = self.state();
-        state.events.drain(..).map(|one| one.event).collect()
+        let events = std::mem::take(&mut state.events);
+        self.count(&state);
+        Left {
+            queue: state.queue,
+            last: state.last,
+            events,
+            heard: state.heard,
+        }
+    }
+
+    /// Goes on where another one was left: in memory with its numbers, so that the other side
+    /// knows what it has. On the disk, or where something waits already, behind that.
+    pub fn put_back(&self, left: Left) {
+        let mut state = self.state();
+        if self.spool.is_some() || state.last > 0 {
+            drop(state);
+            left.events.into_iter().for_each(|one| self.put(one.event));
+            return;
+        }
+        *state = State {
+            queue: left.queue,
+            last: left.last,
+            events: left.events,
+            heard: left.heard,
+        };
+        self.count(&state);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn count(&self, state: &State) {
+        self.held.store(state.events.len(), Ordering::Relaxed);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -261,8 +261,8 @@ impl Bridges {
         // more. So there are few at a time, and the last part of it is for their acknowledgements.
         const FEW: usize = 100;
         const LANDING: Duration = Duration::from_millis(500);
-        let deadline = Instant::now() + drain;
-        let last = deadline - LANDING.min(drain / 2);
+        let deadline = Instant::now() + drain.max(LANDING);
+        let last = deadline - LANDING;
         let narrow = |window| self.0.iter().for_each(|one| one.bridge.narrow(window));
         narrow(FEW);
         for running in &self.0 {

@@ -19,7 +19,7 @@ use super::frailty::Frailty;
 use super::host::HostPort;
 use super::interfaces::{self, Bound, Interfaces, Place, Servers, places};
 use super::layout::{Layout, layout_of_host};
-use super::links::Links;
+use super::links::{Links, Made};
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::settings::{routing, rules, servers, standing_place};
 use super::{Source, plan, runtime};
@@ -29,9 +29,9 @@ use crate::error::with_causes;
 use crate::event::{Event, Guid};
 use crate::files::Seen;
 use crate::gate::Gate;
-use crate::hub::{Downlink, Hub};
+use crate::hub::{Downlink, Hub, Memory};
 use crate::link::Control;
-use crate::link::standing::Standings;
+use crate::link::standing::{Standings, Waited};
 use crate::log::Logger;
 use crate::mqtt::Leftover;
 use crate::net::tls::server::Acceptor;
@@ -103,6 +103,10 @@ pub(super) struct Waiting {
     pub(super) brokers: Vec<Leftover>,
     /// To the far ends of links.
     pub(super) links: Vec<Unsent>,
+    /// For links of other drivers.
+    pub(super) standings: Vec<Waited>,
+    /// How events are told from each other.
+    pub(super) memory: Memory,
 }
 
 impl Engine {
@@ -290,10 +294,11 @@ impl Engine {
             let (brokers, links) = runtime.block_on(self.stop_parts(bridges, links, drain));
             waiting.extend(brokers);
             // Whoever brings events has ended.
-            self.standings.close();
             let waiting = Waiting {
                 brokers: waiting,
                 links,
+                standings: self.standings.close(),
+                memory: self.hub.memory(),
             };
             // Joins all threads; none of them blocks for long.
             runtime.shutdown_timeout(Duration::from_millis(300));
@@ -319,6 +324,8 @@ impl Engine {
         self.serving.cancel();
         self.sessions.close();
         let _ = tokio::time::timeout(GRACE, self.sessions.wait()).await;
+        // What a session takes that did not end in time would be in nobody's hands.
+        self.hub.close();
         tokio::join!(bridges.stop(drain), links.stop(Instant::now() + drain))
     }
 
@@ -327,11 +334,11 @@ impl Engine {
         let totals = self.hub.totals();
         for Unsent {
             name,
-            events,
+            left,
             on_disk,
         } in &waiting.links
         {
-            let lost = events.len();
+            let lost = left.as_ref().map_or(0, |left| left.len());
             if lost > 0 {
                 tracing::warn!("{lost} events had not reached the far end of the link {name}");
             }
@@ -430,14 +437,14 @@ async fn start_parts(
     let guid = settle_guid(source.guid);
     let (serving, sessions) = (CancellationToken::new(), TaskTracker::new());
     let mut interfaces = Interfaces::new(tls, serving.clone(), sessions.clone());
-    let hub = Hub::new(guid, routing(config));
+    let hub = Hub::resume(guid, routing(config), waiting.memory);
     if loaded.plan.publish.host {
         connect(host, &hub, loaded, layout);
         hub.add_uplink(Arc::clone(host) as _);
     }
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
     let standings = Standings::new(Arc::clone(&hub), standing_place(config), serving.clone());
-    standings.restore(&loaded.users);
+    standings.restore(&loaded.users, waiting.standings);
     let capabilities = Bound::capabilities(&bound);
     let servers = servers(
         gate,
@@ -446,11 +453,17 @@ async fn start_parts(
         capabilities,
         Arc::clone(&standings),
     );
-    Links::default().check(config)?;
     // Last of all that can fail: whoever tries again has the events still.
     let about = About::new(guid, layout, loaded);
-    let bridges = Bridges::start(&loaded.plan, &about, &hub, waiting.brokers, abort).await?;
-    let links = Links::start(config, &hub, &waiting.links)?;
+    let made = Made::make(config, &hub)?;
+    let bridges = match Bridges::start(&loaded.plan, &about, &hub, waiting.brokers, abort).await {
+        Ok(bridges) => bridges,
+        Err(error) => {
+            made.abandon();
+            return Err(error.into());
+        }
+    };
+    let links = made.run(waiting.links);
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &servers);

@@ -155,6 +155,7 @@ mod tests {
     use super::*;
     use crate::event::Guid;
     use crate::event::text::{Defaults, parse};
+    use crate::hub::Origin;
 
     fn event(n: usize) -> Arc<SharedEvent> {
         let defaults = Defaults {
@@ -164,7 +165,7 @@ mod tests {
         };
         SharedEvent::new(
             parse(&format!("0,20,3,,,,-,{n}"), &defaults).unwrap(),
-            Some(1),
+            Some(Origin::of(1)),
         )
     }
 

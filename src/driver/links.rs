@@ -1,5 +1,7 @@
 //! The links of a driver, started and stopped together.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,66 +31,95 @@ impl Running {
     }
 }
 
-impl Links {
-    /// Starts them all, or none; each has what waited for it before.
-    pub(super) fn start(
-        config: &DriverConfig,
-        hub: &Arc<Hub>,
-        waiting: &[Unsent],
-    ) -> Result<Self, LinkError> {
-        let mut links = Self::default();
-        let disk = disk_of(config);
-        for link in &config.links {
-            let form = config.event_format;
-            if let Err(error) = links.begin(link, form, hub, disk.as_ref(), waiting) {
-                links.abandon();
-                return Err(error);
-            }
-        }
-        for unsent in waiting {
-            let known = config.links.iter().any(|link| link.name == unsent.name);
-            if !known && !unsent.events.is_empty() {
-                let lost = unsent.events.len();
-                tracing::error!(
-                    "{lost} events have no way out: there is no link {} any more",
-                    unsent.name
-                );
-            }
-        }
-        Ok(links)
-    }
+/// What was made and does not run yet: until it does, nothing comes of it.
+#[derive(Default)]
+pub(super) struct Made(Vec<Idle>);
 
-    fn begin(
-        &mut self,
+struct Idle {
+    link: Arc<Link>,
+    form: TextForm,
+    stop: CancellationToken,
+    task: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Idle {
+    fn make(
         config: &LinkConfig,
         form: TextForm,
         hub: &Arc<Hub>,
         disk: Option<&Disk>,
-        waiting: &[Unsent],
-    ) -> Result<(), LinkError> {
+    ) -> Result<Self, LinkError> {
         let stop = CancellationToken::new();
         let (link, task) = Link::start(config, hub, form, disk, stop.clone())?;
-        for unsent in waiting.iter().filter(|unsent| unsent.name == config.name) {
-            link.put_back(&unsent.events);
-        }
-        self.0.push(Running {
+        Ok(Self {
             link,
             form,
             stop,
-            task: tokio::spawn(task),
-        });
-        Ok(())
+            task: Box::pin(task),
+        })
+    }
+
+    /// Goes on with what waited for the link of its name.
+    fn run(self, waiting: &mut Vec<Unsent>) -> Running {
+        let name = &self.link.config().name;
+        for unsent in waiting.extract_if(.., |unsent| unsent.name == *name) {
+            unsent
+                .left
+                .into_iter()
+                .for_each(|left| self.link.put_back(left));
+        }
+        Running {
+            link: self.link,
+            form: self.form,
+            stop: self.stop,
+            task: tokio::spawn(self.task),
+        }
+    }
+}
+
+impl Made {
+    /// Makes them all, or none.
+    pub(super) fn make(config: &DriverConfig, hub: &Arc<Hub>) -> Result<Self, LinkError> {
+        let mut made = Self::default();
+        let disk = disk_of(config);
+        for link in &config.links {
+            match Idle::make(link, config.event_format, hub, disk.as_ref()) {
+                Ok(idle) => made.0.push(idle),
+                Err(error) => {
+                    made.abandon();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
     }
 
     /// None of them was there.
-    fn abandon(self) {
-        for running in self.0 {
-            running.stop.cancel();
-            running.link.begin_close();
-            let _ = running.link.take_waiting(Instant::now() + LAST_WRITE);
+    pub(super) fn abandon(self) {
+        for Idle { link, .. } in self.0 {
+            link.begin_close();
+            let _ = link.take_waiting(Instant::now() + LAST_WRITE);
         }
     }
 
+    /// Starts them; each has what waited for it before.
+    pub(super) fn run(self, mut waiting: Vec<Unsent>) -> Links {
+        let links = self
+            .0
+            .into_iter()
+            .map(|idle| idle.run(&mut waiting))
+            .collect();
+        for Unsent { name, left, .. } in waiting {
+            let lost = left.map_or(0, |left| left.len());
+            if lost > 0 {
+                tracing::error!("{lost} events have no way out: there is no link {name} any more");
+            }
+        }
+        Links(links)
+    }
+}
+
+impl Links {
     /// Whether those that do not run yet can be made, as far as that can be seen.
     pub(super) fn check(&self, config: &DriverConfig) -> Result<(), LinkError> {
         let known = |link: &&LinkConfig| self.0.iter().any(|one| one.link.config() == *link);
@@ -114,14 +145,16 @@ impl Links {
                 "configuration changed: the link is ended"
             );
         }
-        let waiting = Self(go).stop(Instant::now()).await;
+        let mut waiting = Self(go).stop(Instant::now()).await;
         let disk = disk_of(config);
         let mut failed = Ok(());
         for link in &config.links {
             if !self.0.iter().any(|running| running.is(link, form)) {
-                // The others go on all the same.
-                let begun = self.begin(link, form, hub, disk.as_ref(), &waiting);
-                failed = failed.and(begun);
+                match Idle::make(link, form, hub, disk.as_ref()) {
+                    Ok(idle) => self.0.push(idle.run(&mut waiting)),
+                    // The others go on all the same.
+                    Err(error) => failed = failed.and(Err(error)),
+                }
             }
         }
         let place = |running: &Running| {

@@ -1,5 +1,6 @@
 //! A client channel: what the hub knows of one logged-in client, or of the far end of a link.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -26,6 +27,7 @@ pub enum Kind {
 #[derive(Debug)]
 pub struct Channel {
     id: u16,
+    serial: u64,
     user: RwLock<Arc<User>>,
     /// Counts the users that there have been.
     changes: AtomicU64,
@@ -67,10 +69,47 @@ pub(super) mod code {
     pub(in crate::hub) const PARAMETER: u32 = 34;
 }
 
-impl Channel {
-    pub(super) fn new(id: u16, guid: Guid, kind: Kind, who: super::Client, most: usize) -> Self {
+/// By which channel an event came in, while it is here and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its id, which another channel may have by now.
+    pub id: u16,
+    /// What no other channel has.
+    serial: u64,
+    /// The group that it was in.
+    group: u64,
+}
+
+impl Origin {
+    /// Of an event of ours that is for somebody beyond an uplink.
+    pub(super) const NOBODY: Self = Self {
+        id: 0,
+        serial: 0,
+        group: 0,
+    };
+
+    /// Of a channel that there is not.
+    #[cfg(test)]
+    pub(crate) fn of(id: u16) -> Self {
         Self {
             id,
+            serial: u64::MAX - u64::from(id),
+            group: 0,
+        }
+    }
+
+    /// True where it was in the group of this channel.
+    pub(super) fn is_beside(&self, channel: &Channel) -> bool {
+        self.group != 0 && self.group == channel.group()
+    }
+}
+
+impl Channel {
+    pub(super) fn new(id: u16, guid: Guid, kind: Kind, who: super::Client, most: usize) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self {
+            id,
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
             filter: RwLock::new(who.user.filter),
             user: RwLock::new(who.user),
             changes: AtomicU64::new(0),
@@ -92,6 +131,21 @@ impl Channel {
     #[must_use]
     pub fn id(&self) -> u16 {
         self.id
+    }
+
+    /// What events that come in by it have.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin {
+            id: self.id,
+            serial: self.serial,
+            group: self.group(),
+        }
+    }
+
+    /// True where an event came in by this channel.
+    pub(super) fn is(&self, origin: Origin) -> bool {
+        self.serial == origin.serial
     }
 
     /// Who is logged in.
@@ -132,9 +186,13 @@ impl Channel {
         self.kind
     }
 
-    /// Takes it into a group: what came in by one of its channels leaves by none of them.
-    pub fn join(&self, group: u64) {
-        self.group.store(group, Ordering::Relaxed);
+    /// Takes it into the group of a link, by what the link is called here: what came in by one of
+    /// its channels leaves by none of them, nor by those of the same link after a RESTART.
+    pub fn join(&self, link: &str) {
+        let mut hasher = DefaultHasher::new();
+        link.hash(&mut hasher);
+        // No group is 0.
+        self.group.store(hasher.finish() | 1, Ordering::Relaxed);
     }
 
     pub(super) fn group(&self) -> u64 {

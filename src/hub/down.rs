@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::twins::Fate;
-use super::{Downlink, Hub, Kind, SharedEvent, Uplink, responder};
+use super::{Downlink, Hub, Kind, Origin, SharedEvent, Uplink};
 use crate::event::Event;
 use crate::wire::discovery::is_probe;
 
@@ -36,9 +36,12 @@ impl Downlink for Hub {
 impl Hub {
     /// An event that comes back carries the id of the channel that it left by. Any other obid
     /// stays, unless it would make a channel take the event for its own.
-    fn settle_obid(&self, event: &mut Event, origin: Option<u16>) {
+    fn settle_obid(&self, event: &mut Event, origin: Option<Origin>) {
         if let Some(origin) = origin {
-            event.obid = u32::from(origin);
+            let other = self
+                .with_id(origin.id)
+                .filter(|channel| !channel.is(origin));
+            event.obid = other.map_or(u32::from(origin.id), |_| 0);
         } else if event.obid != 0 {
             let channels = self.channels();
             if channels
@@ -67,7 +70,7 @@ impl Hub {
                 Fate::NotByLinks => by_links = false,
             }
         }
-        if origin == Some(responder::NOBODY) {
+        if origin == Some(Origin::NOBODY) {
             // An answer of ours to somebody there.
             return self.suppressed();
         }
@@ -91,7 +94,6 @@ impl Hub {
             return;
         }
         let sender_sees_it = routing.receive_sent_events;
-        let group = self.group_of(origin);
         // With `interconnect` the others have it already.
         let others_see_it = origin.is_none() || !routing.interconnect;
         if linked && by_links {
@@ -100,10 +102,10 @@ impl Hub {
         self.fan_out(&event, |channel| {
             if !by_links && matches!(channel.kind(), Kind::Link | Kind::Standing) {
                 false
-            } else if Some(channel.id()) == origin {
+            } else if origin.is_some_and(|origin| channel.is(origin)) {
                 // The far end of a link has it already.
                 sender_sees_it && channel.kind() != Kind::Link
-            } else if group != 0 && channel.group() == group {
+            } else if origin.is_some_and(|origin| origin.is_beside(channel)) {
                 false
             } else {
                 others_see_it

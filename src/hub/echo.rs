@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use super::SharedEvent;
+use super::{Origin, SharedEvent};
 use crate::event::{Event, Tag};
 
 /// The copies that are expected back, and from which channel they left.
@@ -31,7 +31,7 @@ struct Expected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo {
     /// The channel that it left; of an event of the last time nobody knows.
-    pub origin: Option<u16>,
+    pub origin: Option<Origin>,
     /// Its tag.
     pub tag: Option<Tag>,
 }
@@ -132,11 +132,12 @@ mod tests {
 
     /// As it leaves another channel.
     fn with(event: &SharedEvent, origin: u16) -> std::sync::Arc<SharedEvent> {
-        SharedEvent::new(event.event().clone(), Some(origin))
+        SharedEvent::new(event.event().clone(), Some(Origin::of(origin)))
     }
 
     fn meet(echoes: &mut Echoes, event: &SharedEvent, now: u64) -> Option<u16> {
-        echoes.meet(event.event(), now).and_then(|echo| echo.origin)
+        let echo = echoes.meet(event.event(), now)?;
+        echo.origin.map(|origin| origin.id)
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 pub use attached::{Attached, LinkStatus};
-pub use channel::{Channel, Counters, Kind};
+pub use channel::{Channel, Counters, Kind, Origin};
 pub use echo::{Echo, Echoes};
 pub use queue::Queue;
 pub use responder::{Asker, Responder, ResponderStatus};
@@ -68,6 +68,15 @@ impl Routing {
             Kind::Link => None,
         }
     }
+}
+
+/// How a hub that is closed tells events from each other, for the one that goes on: what comes back
+/// to it, or comes again, is known.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    origin: Option<u64>,
+    tagged: u64,
+    tags: Tags,
 }
 
 /// Who attaches.
@@ -154,6 +163,8 @@ pub struct Hub {
     twins: Mutex<Twins>,
     routes: RwLock<Routes>,
     totals: Totals,
+    /// Nothing is taken any more.
+    closed: AtomicBool,
     born: Instant,
 }
 
@@ -161,8 +172,15 @@ impl Hub {
     /// A hub with no channel and no uplink.
     #[must_use]
     pub fn new(guid: Guid, routing: Routing) -> Arc<Self> {
+        Self::resume(guid, routing, Memory::default())
+    }
+
+    /// One that goes on where another one was closed.
+    #[must_use]
+    pub fn resume(guid: Guid, routing: Routing, memory: Memory) -> Arc<Self> {
         // Without random numbers nobody logs in either: a link alone would be left.
-        let origin = random().map_or(1, u64::from_ne_bytes);
+        let new = || random().map_or(1, u64::from_ne_bytes);
+        let origin = memory.origin.unwrap_or_else(new);
         Arc::new(Self {
             guid,
             routing: RwLock::new(routing),
@@ -172,12 +190,13 @@ impl Hub {
             responder: RwLock::default(),
             echoes: Mutex::default(),
             origin,
-            tagged: AtomicU64::new(0),
-            tags: Mutex::default(),
+            tagged: AtomicU64::new(memory.tagged),
+            tags: Mutex::new(memory.tags),
             linked: AtomicBool::new(false),
             twins: Mutex::default(),
             routes: RwLock::default(),
             totals: Totals::default(),
+            closed: AtomicBool::new(false),
             born: Instant::now(),
         })
     }
@@ -195,6 +214,23 @@ impl Hub {
             if let Some(most) = routing.queue_of(channel.kind()) {
                 channel.queue().set_most(most);
             }
+        }
+    }
+
+    /// From now on no event of a channel's is taken. When this returns, none is on its way into any
+    /// uplink.
+    pub fn close(&self) {
+        let _none_on_its_way = self.uplinks.write().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// What the next one shall know. It is closed.
+    pub fn memory(&self) -> Memory {
+        let tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+        Memory {
+            origin: Some(self.origin),
+            tagged: self.tagged.load(Ordering::Relaxed),
+            tags: tags.clone(),
         }
     }
 
@@ -387,13 +423,19 @@ impl Hub {
     }
 
     fn submit_as(&self, channel: &Channel, event: Event, tag: Tag) -> Result<(), SubmitError> {
-        let addressed = self.owner_of(&event, Some(channel.id()));
+        let origin = channel.origin();
+        let addressed = self.owner_of(&event, Some(origin));
         let asked = is_probe(&event);
-        let event = SharedEvent::tagged(event, Some(channel.id()), Some(tag));
-        let taken = match addressed {
-            Some(target) if self.hand_over(&target, &event) => Ok(()),
-            Some(_) => Err(SubmitError::Full),
-            None => self.to_uplinks(&event),
+        let event = SharedEvent::tagged(event, Some(origin), Some(tag));
+        let taken = {
+            // Held until all have it: whoever takes an uplink away waits for that.
+            let uplinks = self.uplinks.read().unwrap_or_else(PoisonError::into_inner);
+            match addressed {
+                _ if self.closed.load(Ordering::Relaxed) => Err(SubmitError::Full),
+                Some(target) if self.hand_over(&target, &event) => Ok(()),
+                Some(_) => Err(SubmitError::Full),
+                None => self.to_uplinks(&uplinks, &event),
+            }
         };
         if let Err(refused) = taken {
             self.totals.refused.fetch_add(1, Ordering::Relaxed);
@@ -427,13 +469,15 @@ impl Hub {
         true
     }
 
-    fn to_uplinks(&self, event: &Arc<SharedEvent>) -> Result<(), SubmitError> {
+    fn to_uplinks(
+        &self,
+        uplinks: &[Arc<dyn Uplink>],
+        event: &Arc<SharedEvent>,
+    ) -> Result<(), SubmitError> {
         let routing = self.routing();
         if !routing.filter_out.passes(event.event()) {
             self.totals.filtered.fetch_add(1, Ordering::Relaxed);
         } else {
-            // Held until all have it: whoever takes an uplink away waits for that.
-            let uplinks = self.uplinks.read().unwrap_or_else(PoisonError::into_inner);
             if !uplinks.iter().all(|uplink| uplink.bears(event.event())) {
                 return Err(SubmitError::Unbearable);
             }
@@ -449,9 +493,10 @@ impl Hub {
                 .for_each(|uplink| uplink.commit(Arc::clone(event)));
         }
         if routing.interconnect {
-            let group = self.group_of(event.origin());
+            let here =
+                |origin: Origin, channel: &Channel| channel.is(origin) || origin.is_beside(channel);
             self.fan_out(event, |channel| {
-                Some(channel.id()) != event.origin() && (group == 0 || channel.group() != group)
+                !event.origin().is_some_and(|origin| here(origin, channel))
             });
         }
         Ok(())
@@ -467,7 +512,7 @@ impl Hub {
 
     /// The channel that has the interface that an event is for, or the link that it is beyond; but
     /// what comes from there does not go back, and what a link does not carry goes elsewhere.
-    fn owner_of(&self, event: &Event, sender: Option<u16>) -> Option<Arc<Channel>> {
+    fn owner_of(&self, event: &Event, sender: Option<Origin>) -> Option<Arc<Channel>> {
         let interface = event.interface()?;
         let channels = self.channels();
         let own = channels
@@ -477,6 +522,7 @@ impl Hub {
             return own.cloned();
         }
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let sender = sender.map(|origin| origin.id);
         let beyond = routes.of(&interface).filter(|id| Some(*id) != sender)?;
         self.with_id(beyond).filter(|channel| channel.wants(event))
     }
@@ -485,13 +531,6 @@ impl Hub {
         let channels = self.channels();
         let at = channels.binary_search_by_key(&id, |channel| channel.id());
         at.ok().map(|at| Arc::clone(&channels[at]))
-    }
-
-    /// The group of the channel that an event came in by; 0 where it has none.
-    fn group_of(&self, origin: Option<u16>) -> u64 {
-        origin
-            .and_then(|id| self.with_id(id))
-            .map_or(0, |channel| channel.group())
     }
 
     fn fan_out(&self, event: &Arc<SharedEvent>, to: impl Fn(&Channel) -> bool) {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -13,6 +13,8 @@ use super::SharedEvent;
 pub struct Queue {
     events: Mutex<VecDeque<Arc<SharedEvent>>>,
     most: AtomicUsize,
+    /// Events that wait elsewhere, and take of the same room.
+    besides: OnceLock<Arc<AtomicUsize>>,
     arrived: Notify,
 }
 
@@ -21,6 +23,7 @@ impl Queue {
         Self {
             events: Mutex::default(),
             most: AtomicUsize::new(most),
+            besides: OnceLock::new(),
             arrived: Notify::new(),
         }
     }
@@ -30,10 +33,17 @@ impl Queue {
         self.most.store(most, Ordering::Relaxed);
     }
 
+    /// From now on events that wait elsewhere, as many as this says, take of the same room. Only
+    /// the first one counts.
+    pub fn share_room(&self, besides: Arc<AtomicUsize>) {
+        let _ = self.besides.set(besides);
+    }
+
     /// False where there was no room, and the event is dropped.
     pub(super) fn push(&self, event: Arc<SharedEvent>) -> bool {
         let mut events = self.lock();
-        if events.len() >= self.most.load(Ordering::Relaxed) {
+        let besides = self.besides.get().map_or(0, |n| n.load(Ordering::Relaxed));
+        if events.len() + besides >= self.most.load(Ordering::Relaxed) {
             return false;
         }
         events.push_back(event);
@@ -88,5 +98,32 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<SharedEvent>>> {
         // Every change is one call: there is no half-done state behind a poisoned lock.
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Guid;
+    use crate::event::text::{Defaults, parse};
+
+    #[test]
+    fn what_waits_elsewhere_takes_of_the_same_room() {
+        let defaults = Defaults {
+            now: 1,
+            obid: 0,
+            guid: Guid::ZERO,
+        };
+        let event = parse("0,20,3,,,,::1,1", &defaults).unwrap();
+        let event = SharedEvent::new(event, None);
+        let push = |queue: &Queue| queue.push(Arc::clone(&event));
+        let queue = Queue::new(3);
+        let besides = Arc::new(AtomicUsize::new(2));
+        queue.share_room(Arc::clone(&besides));
+        assert!(push(&queue) && !push(&queue));
+        besides.store(0, Ordering::Relaxed);
+        assert!(push(&queue) && push(&queue) && !push(&queue));
+        queue.set_most(4);
+        assert!(push(&queue) && !push(&queue));
     }
 }

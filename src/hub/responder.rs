@@ -7,11 +7,8 @@ use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::{Channel, Hub, Kind, SharedEvent, Uplink};
+use super::{Channel, Hub, Kind, Origin, SharedEvent, Uplink};
 use crate::event::Event;
-
-/// The channel that answers leave by, to be known when they come back: it is nobody's.
-pub(super) const NOBODY: u16 = 0;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +73,10 @@ impl Hub {
         };
         // A session that sends for a link of another driver's reads nothing: what waits for the
         // link is on another channel.
-        let standing = u16::try_from(channel.group()).ok().filter(|id| *id != 0);
-        let standing = standing.and_then(|id| self.with_id(id));
-        let standing = standing.filter(|one| one.kind() == Kind::Standing);
+        let origin = channel.origin();
+        let waits = |one: &&Arc<Channel>| one.kind() == Kind::Standing && origin.is_beside(one);
+        let channels = self.channels();
+        let standing = channels.iter().find(waits).cloned();
         let channel = standing.as_deref().unwrap_or(channel);
         for answer in responder.answers(asker) {
             let answer = SharedEvent::tagged(answer, None, Some(self.new_tag()));
@@ -100,7 +98,7 @@ impl Hub {
             return;
         }
         for answer in responder.answers(Asker::Uplink(uplink.name())) {
-            let answer = SharedEvent::tagged(answer, Some(NOBODY), Some(self.new_tag()));
+            let answer = SharedEvent::tagged(answer, Some(Origin::NOBODY), Some(self.new_tag()));
             if uplink.bears(answer.event()) && uplink.reserve(&answer) {
                 uplink.commit(answer);
             }

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::Origin;
 use crate::event::json::Generation;
 use crate::event::text::{self, TextForm};
 use crate::event::{Event, Tag};
@@ -16,7 +17,7 @@ use crate::wire::ws::{self, Dialect};
 #[derive(Debug)]
 pub struct SharedEvent {
     event: Event,
-    origin: Option<u16>,
+    origin: Option<Origin>,
     tag: Option<Tag>,
     line: Text<TextForm>,
     messages: [Text<Generation>; 2],
@@ -26,15 +27,15 @@ pub struct SharedEvent {
 type Text<F> = OnceLock<(F, Bytes)>;
 
 impl SharedEvent {
-    /// An event that came in by the channel `origin`, or from an uplink.
+    /// An event that came in by a channel, or from an uplink.
     #[must_use]
-    pub fn new(event: Event, origin: Option<u16>) -> Arc<Self> {
+    pub fn new(event: Event, origin: Option<Origin>) -> Arc<Self> {
         Self::tagged(event, origin, None)
     }
 
     /// The same with the tag that it goes by between drivers.
     #[must_use]
-    pub fn tagged(event: Event, origin: Option<u16>, tag: Option<Tag>) -> Arc<Self> {
+    pub fn tagged(event: Event, origin: Option<Origin>, tag: Option<Tag>) -> Arc<Self> {
         Arc::new(Self {
             event,
             origin,
@@ -50,9 +51,9 @@ impl SharedEvent {
         &self.event
     }
 
-    /// The id of the client channel that it came in by.
+    /// The client channel that it came in by.
     #[must_use]
-    pub fn origin(&self) -> Option<u16> {
+    pub fn origin(&self) -> Option<Origin> {
         self.origin
     }
 

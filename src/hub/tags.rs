@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::event::Tag;
 
 /// The tags that have come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tags {
     known: HashMap<u64, Numbers>,
     /// Origins, the one that was heard of first at the front.
@@ -13,7 +13,7 @@ pub(super) struct Tags {
 }
 
 /// Numbers as runs: first to last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Numbers(BTreeMap<u64, u64>);
 
 impl Tags {

@@ -183,7 +183,7 @@ fn an_echo_carries_the_id_it_left_with_and_may_be_hidden() {
             ..settings()
         });
         let (one, two) = (client(&hub), client(&hub));
-        let sent = SharedEvent::new(event("0,20,3,,,,-,1"), Some(two.id()));
+        let sent = SharedEvent::new(event("0,20,3,,,,-,1"), Some(two.origin()));
         hub.expect_echo(&sent, false);
         hub.expect_echo(&sent, false);
         for _ in 0..3 {
@@ -376,4 +376,52 @@ fn another_user_has_another_filter_and_what_waits_is_looked_at_again() {
     hub.deliver(event("0,30,3,,,,-,1"));
     assert_eq!(given.queue().len(), 2);
     assert_eq!(own.queue().len(), 0);
+}
+
+#[test]
+fn a_hub_that_is_closed_takes_nothing() {
+    let hub = hub_with(settings());
+    let channel = client(&hub);
+    let line = "0,20,3,,,,-,1";
+    assert_eq!(hub.submit(&channel, event(line)), Ok(()));
+    hub.close();
+    assert_eq!(hub.submit(&channel, event(line)), Err(SubmitError::Full));
+    let tag = Tag {
+        origin: 7,
+        number: 1,
+    };
+    assert_eq!(
+        hub.arrive(&channel, event(line), tag),
+        Err(SubmitError::Full)
+    );
+}
+
+/// The id of a channel that is gone is given to the next one, which did not send what comes back.
+#[test]
+fn what_comes_back_is_not_of_whoever_has_the_id_by_now() {
+    let hub = hub_with(Routing {
+        receive_sent_events: false,
+        ..settings()
+    });
+    let one = client(&hub);
+    let sent = SharedEvent::new(event("0,20,3,,,,-,1"), Some(one.origin()));
+    hub.expect_echo(&sent, false);
+    hub.expect_echo(&sent, false);
+    hub.detach(one.id());
+    let next = client(&hub);
+    assert_eq!(next.id(), one.id());
+    hub.deliver(event("0,20,3,77,,,-,1"));
+    assert_eq!(received(&next), ["20,3 obid 0 [1]"]);
+    // Nor has it come by the link that this one belongs to.
+    next.join("link");
+    hub.deliver(event("0,20,3,77,,,-,1"));
+    assert_eq!(received(&next), ["20,3 obid 0 [1]"]);
+    // What a link has brought does not go back to it, though the session has ended.
+    let session = client(&hub);
+    session.join("link");
+    let sent = SharedEvent::new(event("0,20,3,,,,-,2"), Some(session.origin()));
+    hub.expect_echo(&sent, false);
+    hub.detach(session.id());
+    hub.deliver(event("0,20,3,,,,-,2"));
+    assert!(next.queue().is_empty());
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::standing::{Standing, Standings};
+use super::standing::{Standing, StandingError, Standings};
 use crate::backlog::Numbered;
 use crate::error::with_causes;
 use crate::event::Tag;
@@ -60,6 +60,7 @@ impl Linked {
         queue: u64,
         first: u64,
     ) -> Result<u64, Status> {
+        self.stop_sending();
         let standing = open(standings, channel, name)?;
         let token = standing.send();
         // What it has let go of will not come any more.
@@ -228,11 +229,18 @@ impl Linked {
             receives.standing.leave(&receives.token);
         }
     }
+
+    fn stop_sending(&mut self) {
+        if let Some(sends) = self.sends.take() {
+            sends.standing.leave(&sends.token);
+        }
+    }
 }
 
 impl Drop for Linked {
     fn drop(&mut self) {
         self.leave();
+        self.stop_sending();
     }
 }
 
@@ -248,6 +256,10 @@ fn open(
     name: &str,
 ) -> Result<Arc<Standing>, Status> {
     standings.open(&channel.user(), name).map_err(|error| {
+        if matches!(error, StandingError::Full) {
+            tracing::warn!(user = %channel.user().name, link = name, "a link is refused: {error}");
+            return reply::TOO_MANY;
+        }
         tracing::error!(
             user = %channel.user().name,
             link = name,

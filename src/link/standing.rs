@@ -13,8 +13,8 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{RandomError, User, UserTable, random};
-use crate::backlog::Backlog;
 use crate::backlog::spool::{LAST_WRITE, SpoolError};
+use crate::backlog::{Backlog, Left};
 use crate::error::with_causes;
 use crate::hub::{AttachError, Channel, Client, Hub, Kind};
 use crate::os::now;
@@ -23,8 +23,8 @@ use crate::os::now;
 const MOST: usize = 64;
 /// Those of one user; with one more, the one of them that has been away longest is forgotten.
 const MOST_OF_A_USER: usize = 8;
-/// Events that are moved at a time.
-const BATCH: usize = 256;
+/// Why what waits is dropped.
+const GONE: &str = "its user is gone";
 
 /// All of them.
 #[derive(Debug)]
@@ -44,6 +44,14 @@ pub struct Place {
     pub sync: bool,
     /// Events for one link.
     pub most: usize,
+}
+
+/// What waited for a link, in memory.
+#[derive(Clone, Debug)]
+pub struct Waited {
+    user: String,
+    name: String,
+    left: Left,
 }
 
 /// What waits for one link.
@@ -90,8 +98,16 @@ impl Standings {
         })
     }
 
-    /// Those that are on the disk, whose users there are still.
-    pub fn restore(self: &Arc<Self>, users: &UserTable) {
+    /// Those that waited in memory, and those that are on the disk, whose users there are still.
+    pub fn restore(self: &Arc<Self>, users: &UserTable, waited: Vec<Waited>) {
+        for Waited { user, name, left } in waited {
+            let opened = users.get(&user).map(|user| self.open(user, &name));
+            match opened {
+                Some(Ok(standing)) => standing.backlog.put_back(left),
+                Some(Err(error)) => cannot_be_had(&name, &error),
+                None => is_dropped(&user, &name, left.len(), GONE),
+            }
+        }
         let Some(folder) = &self.place.folder else {
             return;
         };
@@ -100,8 +116,8 @@ impl Standings {
             .map(|entry| entry.path())
             .filter(|path| path.is_dir())
         {
-            let who = match Backlog::whose(&path) {
-                Ok(who) => who.unwrap_or_default(),
+            let (who, events) = match Backlog::whose(&path) {
+                Ok(found) => found,
                 Err(error) => {
                     tracing::error!(
                         "what waits for a link cannot be read: {}",
@@ -114,11 +130,8 @@ impl Standings {
                 continue;
             };
             let Some(user) = users.get(user) else {
-                tracing::warn!(
-                    user,
-                    link = name,
-                    "events wait for a link of a user that is gone"
-                );
+                is_dropped(user, name, events, GONE);
+                remove(&path);
                 continue;
             };
             match self.open(user, name) {
@@ -128,11 +141,7 @@ impl Standings {
                     events = standing.backlog.len(),
                     "what waits for a link is there again"
                 ),
-                Err(error) => tracing::error!(
-                    link = name,
-                    "what waits for a link cannot be had: {}",
-                    with_causes(&error)
-                ),
+                Err(error) => cannot_be_had(name, &error),
             }
         }
     }
@@ -164,13 +173,12 @@ impl Standings {
             self.forget(&gone, "the user has too many");
         }
         let queue = u64::from_ne_bytes(random()?);
-        let most = self.place.most;
         let backlog = match self.folder_of(&user.name, name) {
             Some(folder) => {
-                let who = format!("{}\0{name}", user.name);
-                Backlog::on_disk(&folder, self.place.sync, &who, queue, most)?
+                let who = who(&user.name, name);
+                Backlog::on_disk(&folder, self.place.sync, &who, queue)?
             }
-            None => Backlog::in_memory(queue, most),
+            None => Backlog::in_memory(queue),
         };
         let client = Client {
             user: Arc::clone(user),
@@ -178,15 +186,16 @@ impl Standings {
             peer: format!("link {name} of {}", user.name),
             now: now(),
         };
-        let channel = self.hub.attach_with(client, most)?;
-        channel.join(u64::from(channel.id()));
+        let channel = self.hub.attach_with(client, self.place.most)?;
+        let who = who(&user.name, name);
+        channel.join(&who);
         let standing = Arc::new(Standing {
             user: user.name.clone(),
             name: name.to_owned(),
             channel,
             backlog,
-            session: Mutex::default(),
-            sender: Mutex::default(),
+            session: Mutex::new(ended()),
+            sender: Mutex::new(ended()),
             away: Mutex::new(Some(Instant::now())),
         });
         entries.push(Arc::clone(&standing));
@@ -196,14 +205,6 @@ impl Standings {
 
     /// Moves what comes for a link to where it is numbered, until its user is gone.
     async fn keep(self: Arc<Self>, standing: Arc<Standing>) {
-        let work = async {
-            loop {
-                standing.channel.queue().arrived().await;
-                // What has no room stays in the channel's queue, which counts what it drops.
-                standing.backlog.room().await;
-                standing.take_over();
-            }
-        };
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = standing.channel.ended().cancelled() => {
@@ -215,41 +216,35 @@ impl Standings {
                 };
                 // Else it has been forgotten already, and somebody else may have its channel's id.
                 if known {
-                    self.forget(&standing, "its user is gone");
+                    self.forget(&standing, GONE);
                 }
             }
-            () = work => {}
+            never = standing.backlog.follow(standing.channel.queue()) => match never {},
         }
     }
 
     fn forget(&self, gone: &Standing, why: &str) {
-        tracing::warn!(
-            user = gone.user,
-            link = gone.name,
-            events = gone.backlog.len(),
-            "what waits for a link is dropped: {why}"
-        );
+        is_dropped(&gone.user, &gone.name, gone.backlog.len(), why);
         self.hub.detach(gone.channel.id());
         gone.session().cancel();
         gone.channel.ended().cancel();
         gone.backlog.close();
-        if let Some(folder) = self.folder_of(&gone.user, &gone.name)
-            && let Err(error) = fs::remove_dir_all(&folder)
-        {
-            tracing::warn!("{} cannot be removed: {error}", folder.display());
+        if let Some(folder) = self.folder_of(&gone.user, &gone.name) {
+            remove(&folder);
         }
     }
 
-    /// Writes what waits. Nothing comes any more.
-    pub fn close(&self) {
+    /// Writes what waits, and gives what waits in memory. Nothing comes any more.
+    pub fn close(&self) -> Vec<Waited> {
         let entries = std::mem::take(&mut *self.entries());
         // All disks at the same time.
         for standing in &entries {
             self.hub.detach(standing.channel.id());
-            standing.take_over_all();
+            standing.backlog.take_rest(standing.channel.queue());
             standing.backlog.begin_close();
         }
         let deadline = Instant::now() + LAST_WRITE;
+        let mut waited = Vec::new();
         for standing in entries {
             let (left, on_disk) = (standing.backlog.len(), standing.backlog.is_on_disk());
             if left > 0 {
@@ -257,16 +252,24 @@ impl Standings {
                     user = standing.user,
                     link = standing.name,
                     events = left,
-                    "events {} for a link",
+                    "events {} a link",
                     if on_disk {
-                        "wait on disk"
+                        "wait on disk for"
                     } else {
-                        "are lost that waited"
+                        "had not reached"
                     }
                 );
             }
+            if !on_disk {
+                waited.push(Waited {
+                    user: standing.user.clone(),
+                    name: standing.name.clone(),
+                    left: standing.backlog.take_all(),
+                });
+            }
             standing.backlog.close_until(deadline);
         }
+        waited
     }
 
     fn folder_of(&self, user: &str, name: &str) -> Option<PathBuf> {
@@ -281,6 +284,11 @@ impl Standings {
     }
 }
 
+/// What a link is called, beside all others.
+fn who(user: &str, name: &str) -> String {
+    format!("{user}\0{name}")
+}
+
 /// A folder for each link. Names that look alike there differ by their hash.
 fn folder_of(folder: &Path, user: &str, name: &str) -> PathBuf {
     let plain = |text: &str| {
@@ -290,7 +298,7 @@ fn folder_of(folder: &Path, user: &str, name: &str) -> PathBuf {
             .take(40)
             .collect::<String>()
     };
-    let digest = Sha256::digest(format!("{user}\0{name}"));
+    let digest = Sha256::digest(who(user, name));
     let hash: String = digest[..4]
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -313,7 +321,7 @@ impl Standing {
 
     /// Another session belongs to the link.
     pub fn join(&self, channel: &Channel) {
-        channel.join(u64::from(self.channel.id()));
+        channel.join(&who(&self.user, &self.name));
     }
 
     /// The link is here: the session that it was served by before ends. Gives what ends this one.
@@ -332,6 +340,7 @@ impl Standing {
     pub fn send(&self) -> CancellationToken {
         let token = CancellationToken::new();
         std::mem::replace(&mut *self.taking(), token.clone()).cancel();
+        *self.away() = None;
         token
     }
 
@@ -343,23 +352,11 @@ impl Standing {
     /// The session that has this token has ended.
     pub fn leave(&self, token: &CancellationToken) {
         token.cancel();
+        // Unless another one is here, or has come.
+        let gone = self.session().is_cancelled() && self.taking().is_cancelled();
         let mut away = self.away();
-        // Unless another one has come.
-        if self.session().is_cancelled() {
+        if gone && away.is_none() {
             *away = Some(Instant::now());
-        }
-    }
-
-    /// Numbers what is in the channel's queue, as far as there is room.
-    fn take_over(&self) {
-        let mut events = Vec::new();
-        self.channel.queue().take(BATCH, &mut events);
-        events.into_iter().for_each(|event| self.backlog.put(event));
-    }
-
-    fn take_over_all(&self) {
-        while !self.channel.queue().is_empty() {
-            self.take_over();
         }
     }
 
@@ -369,5 +366,35 @@ impl Standing {
 
     fn away(&self) -> MutexGuard<'_, Option<Instant>> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of a session that there is not.
+fn ended() -> CancellationToken {
+    let token = CancellationToken::new();
+    token.cancel();
+    token
+}
+
+fn is_dropped(user: &str, link: &str, events: usize, why: &str) {
+    tracing::warn!(
+        user,
+        link,
+        events,
+        "what waits for a link is dropped: {why}"
+    );
+}
+
+fn cannot_be_had(link: &str, error: &StandingError) {
+    tracing::error!(
+        link,
+        "what waits for a link cannot be had: {}",
+        with_causes(error)
+    );
+}
+
+fn remove(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder) {
+        tracing::warn!("{} cannot be removed: {error}", folder.display());
     }
 }

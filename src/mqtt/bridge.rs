@@ -173,10 +173,8 @@ impl MqttBridge {
     /// Takes events of a bridge before this one, over the bounds if need be.
     pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
         for event in events {
-            // Its channel is gone, and another may have the id by now.
-            let event = SharedEvent::tagged(event.event().clone(), None, event.tag());
-            let number = self.keep(&event);
-            self.outbox().put_back(event, number);
+            let number = self.keep(event);
+            self.outbox().put_back(Arc::clone(event), number);
         }
         self.work.notify_one();
     }

@@ -100,6 +100,7 @@ impl Intake {
 mod tests {
     use super::*;
     use crate::event::text::{Defaults, parse};
+    use crate::hub::Origin;
 
     const GUID: &str = "FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:00";
 
@@ -117,7 +118,7 @@ mod tests {
     }
 
     fn sent(line: &str) -> Arc<SharedEvent> {
-        SharedEvent::new(event(line), Some(3))
+        SharedEvent::new(event(line), Some(Origin::of(3)))
     }
 
     #[test]

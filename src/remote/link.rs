@@ -13,7 +13,7 @@ use super::connection::Terms;
 use super::intake::{Intake, Verdict};
 use super::worker::Worker;
 use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights, User, random};
-use crate::backlog::{Backlog, Numbered};
+use crate::backlog::{Backlog, Left, Numbered};
 use crate::config::model::LinkConfig;
 use crate::event::text::TextForm;
 use crate::event::{Event, FilterPair, Tag};
@@ -76,8 +76,8 @@ struct Counters {
 pub struct Unsent {
     /// What the link is called.
     pub name: String,
-    /// In order; none where they are on the disk.
-    pub events: Vec<Arc<SharedEvent>>,
+    /// Where they are not on the disk, the events, and how far each side has heard the other.
+    pub left: Option<Left>,
     /// How many wait on the disk.
     pub on_disk: usize,
 }
@@ -112,13 +112,12 @@ impl Link {
     ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), LinkError> {
         let terms = Self::terms(config)?;
         let queue = u64::from_ne_bytes(random()?);
-        let most = config.max_out_queue;
         let backlog = match disk {
             Some(disk) => {
                 let folder = disk.folder_of(config);
-                Backlog::on_disk(&folder, disk.sync, &config.name, queue, most)?
+                Backlog::on_disk(&folder, disk.sync, &config.name, queue)?
             }
-            None => Backlog::in_memory(queue, most),
+            None => Backlog::in_memory(queue),
         };
         if !backlog.is_empty() {
             tracing::info!(
@@ -136,6 +135,7 @@ impl Link {
         let channel = hub
             .attach_with(client, config.max_out_queue)
             .map_err(|error| LinkError::Attach(config.name.clone(), error))?;
+        channel.join(&channel.user().name);
         let link = Arc::new(Self {
             config: config.clone(),
             hub: Arc::clone(hub),
@@ -210,14 +210,6 @@ impl Link {
         &self.hub
     }
 
-    /// Numbers what is in the channel's queue, as far as there is room.
-    pub(super) fn take_over(&self) {
-        const BATCH: usize = 256;
-        let mut events = Vec::new();
-        self.channel.queue().take(BATCH, &mut events);
-        events.into_iter().for_each(|event| self.backlog.put(event));
-    }
-
     /// Returns when the far end has everything, at the latest at the deadline.
     pub async fn drain(&self, deadline: Instant) {
         const LOOK: Duration = Duration::from_millis(20);
@@ -231,36 +223,34 @@ impl Link {
     pub fn begin_close(&self) {
         self.hub.detach(self.channel.id());
         self.hub.remove_link(&self.config.name);
-        while !self.channel.queue().is_empty() {
-            self.take_over();
-        }
+        self.backlog.take_rest(self.channel.queue());
         self.backlog.begin_close();
     }
 
     /// Ends it: what the far end may not have.
     #[must_use]
     pub fn take_waiting(&self, deadline: Instant) -> Unsent {
-        let mut events = self.backlog.take_all();
-        let mut on_disk = 0;
+        let left = self.backlog.take_all();
+        let name = self.config.name.clone();
         if self.backlog.is_on_disk() {
             self.backlog.close_until(deadline);
-            on_disk = events.len();
-            events.clear();
+            let on_disk = left.len();
+            return Unsent {
+                name,
+                left: None,
+                on_disk,
+            };
         }
         Unsent {
-            name: self.config.name.clone(),
-            events,
-            on_disk,
+            name,
+            left: Some(left),
+            on_disk: 0,
         }
     }
 
-    /// Takes what a link before this one could not hand over.
-    pub fn put_back(&self, events: &[Arc<SharedEvent>]) {
-        for event in events {
-            // Its channel is gone, and another may have the id by now.
-            let event = SharedEvent::tagged(event.event().clone(), None, event.tag());
-            self.backlog.put(event);
-        }
+    /// Goes on where a link before this one was left.
+    pub fn put_back(&self, left: Left) {
+        self.backlog.put_back(left);
     }
 
     /// A line that is an event of the far end's: false where there is no room for it now.

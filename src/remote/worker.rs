@@ -51,17 +51,8 @@ impl Worker {
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
-            () = self.number() => {}
-        }
-    }
-
-    /// Numbers what comes, and puts it on the disk, whether or not there is a connection.
-    async fn number(&self) {
-        loop {
-            self.link.channel().queue().arrived().await;
-            // What has no room stays in the channel's queue, which counts what it drops.
-            self.link.backlog().room().await;
-            self.link.take_over();
+            // Whether or not there is a connection.
+            never = self.link.backlog().follow(self.link.channel().queue()) => match never {},
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Server {
     driver: Option<Driver>,
     pub place: TempDir,
     number: u8,
-    config: String,
+    pub config: String,
 }
 
 impl Server {
@@ -59,6 +59,12 @@ impl Server {
     }
 
     pub fn open(&mut self, interface: &str) {
+        self.open_only(interface);
+        self.is_reached();
+    }
+
+    /// It need not be that anybody can log in.
+    pub fn open_only(&mut self, interface: &str) {
         let source = Source {
             config: self.config.replace("INTERFACE", interface),
             guid: format!(
@@ -70,6 +76,10 @@ impl Server {
         };
         self.driver = Driver::open(source);
         assert!(self.driver.is_some(), "{}", self.log());
+    }
+
+    /// The broker is there.
+    pub fn is_reached(&self) {
         wait_until("the broker is there", || {
             let mut client = Client::log_in(self.address());
             let uplink = client.ask("test");
@@ -137,7 +147,26 @@ impl Seen {
             };
             self.note(&payload);
         }
-        assert_eq!(self.0.len(), different, "events are missing");
+        assert_eq!(self.0.len(), different, "{}", self.gaps());
+    }
+
+    /// What is missing of each driver, up to its last one.
+    fn gaps(&self) -> String {
+        let mut numbers: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (driver, number) in self.0.keys() {
+            numbers.entry(driver).or_default().push(*number);
+        }
+        let gaps = numbers.iter_mut().map(|(driver, numbers)| {
+            numbers.sort_unstable();
+            let pairs = numbers.windows(2).filter(|pair| pair[1] > pair[0] + 1);
+            let gaps: Vec<_> = pairs.map(|pair| pair[0] + 1..pair[1]).take(10).collect();
+            let last = numbers.last();
+            format!(
+                "{driver}: {} events to {last:?}, missing {gaps:?}",
+                numbers.len()
+            )
+        });
+        gaps.collect::<Vec<_>>().join("; ")
     }
 
     /// One message: an event, of a driver that its GUID tells.

@@ -175,9 +175,9 @@ fn the_link_of_another_driver_is_answered_where_it_listens() {
         now: 1,
     };
     let standing = hub.attach_with(standing, 10).unwrap();
-    standing.join(u64::from(standing.id()));
+    standing.join("a link");
     let session = client(&hub);
-    session.join(u64::from(standing.id()));
+    session.join("a link");
     hub.submit(&session, event(PROBE)).unwrap();
     assert_eq!(asked(&responder), ["Client(\"127.0.0.1:1\")"]);
     assert!(received(&session).is_empty());
