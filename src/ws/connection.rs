@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -13,13 +14,14 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::held::Held;
 use super::perform::{Next, Performer, sid};
 use crate::auth::RandomError;
 use crate::gate::audit::{self, Refusals};
 use crate::hub::{Channel, SharedEvent};
 use crate::net::accept::{LINGER, linger};
 use crate::os::now;
-use crate::wire::ws::{Code, Dialect, Session};
+use crate::wire::ws::{Code, Dialect, Request, Session};
 
 /// Bytes of a message from a client: an event has some three thousand.
 const MOST_MESSAGE: usize = 32 * 1024;
@@ -53,6 +55,7 @@ where
     };
     let limits = &performer.rules().limits;
     let now = Instant::now();
+    let stream = Held::new(stream, Bytes::new());
     let mut connection = Connection {
         socket: WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await,
         dialect,
@@ -85,6 +88,7 @@ where
     }
     // Who comes back at once finds the place free.
     connection.performer.leave();
+    connection.socket.get_mut().hold(false);
     if let Some((code, reason)) = end.close() {
         let farewell = async {
             let frame = CloseFrame {
@@ -174,7 +178,8 @@ impl From<Error> for End {
 }
 
 struct Connection<S> {
-    socket: WebSocketStream<S>,
+    /// The end of what comes is held back while answers are not handed over.
+    socket: WebSocketStream<Held<S>>,
     dialect: Dialect,
     session: Session,
     refusals: Refusals,
@@ -244,6 +249,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.performer.is_safe() {
                 // Before the next message, which may be the last: nothing is written after that.
                 self.feed().await?;
+            } else {
+                // Answers that have to wait for the disk wait together, and the last message waits
+                // for them.
+                self.socket.get_mut().hold(!self.out.is_empty());
             }
         }
         Ok(())
@@ -270,6 +279,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let mut next = Next::GoOn;
         if let Some(request) = request {
+            if matches!(request, Request::Login { .. }) && !self.performer.is_safe() {
+                // It takes its time, and the client may leave meanwhile.
+                self.flush().await?;
+            }
             let (session, socket) = (&mut self.session, &mut self.socket);
             next = tokio::select! {
                 biased;
@@ -388,6 +401,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             for answer in out.drain(..) {
                 socket.feed(Message::from(answer)).await?;
             }
+            socket.get_mut().hold(false);
             Ok(())
         };
         within(patience, self.performer.channel(), written).await

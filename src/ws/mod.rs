@@ -1,12 +1,13 @@
 //! The websocket server: the I/O shell around [`wire::ws`](crate::wire::ws).
 //!
 //! [`server`] accepts, [`http`] answers requests, [`opening`] opens websockets, [`connection`] moves
-//! messages, [`perform`] does what a session asks for. [`pages`] has the files, [`pace`] sees to it
+//! messages and [`held`] their end, [`perform`] does what a session asks for. [`pages`] has the files, [`pace`] sees to it
 //! that they are read; [`marks`] has the logins that count once.
 
 mod connection;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod http;
 mod marks;
 mod opening;

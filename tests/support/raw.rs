@@ -121,6 +121,11 @@ impl Raw {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// A connection that is open already; nothing of it may have been read ahead.
+    pub fn over(stream: TcpStream) -> Self {
         Self {
             stream,
             buffer: Vec::new(),
