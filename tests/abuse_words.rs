@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::any::Any;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
@@ -15,14 +16,20 @@ use vscpl2drv_link::wire::binary::Strength;
 
 mod support;
 
-use support::abuse::{BUSY, Bounds, EVENT, Target, connect_from, cost};
+use support::abuse::{
+    BUSY, Bounds, EVENT, FILE, STRANGER, Target, connect_from, cost, need_descriptors,
+};
 use support::binary::{Binary, cipher, key_file};
 use support::certificates::Authority;
 use support::client::Client;
+use support::mosquitto::free_port;
 use support::secure::over;
 use support::tools::{PATIENCE, need, wait_until};
+use support::websocket;
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+/// Files of `web-root` that are read at a time.
+const FILES: usize = 64;
 
 /// The time until the other side has closed.
 fn until_closed(start: Instant, mut stream: &TcpStream) -> Duration {
@@ -243,4 +250,45 @@ fn other_protocols_on_either_port() {
         ..Bounds::of(2 * CLIENTS, BUSY)
     };
     watch.end(&mut target, "other protocols", bounds);
+}
+
+#[test]
+fn five_hundred_clients_that_ask_for_a_file_and_do_not_read() {
+    const CLIENTS: usize = 500;
+    need_descriptors(CLIENTS + 500);
+    let place = TempDir::new().unwrap();
+    let root = place.path().join("www");
+    fs::create_dir(&root).unwrap();
+    let large = fs::File::create(root.join("large")).unwrap();
+    large.set_len(64 * 1024 * 1024).unwrap();
+    let key = websocket::with_key(&"5a".repeat(32));
+    let web = SocketAddr::from((HERE, free_port()));
+    let mut target = Target::open(&format!(
+        "\"response-timeout\": 3000, \"key-file\": {:?}, \"websocket\": {{\"interface\": \
+         \"ws://{web}\", \"enable-static\": true, \"web-root\": {root:?}}},",
+        key.path().join("key")
+    ));
+    let watch = target.watch();
+    let crowd: Vec<(TcpStream, bool)> = (0..CLIENTS)
+        .map(|_| {
+            let mut stream = connect_from(HERE, web).unwrap();
+            let ask = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n";
+            stream.write_all(ask).unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            (stream, &status == b"HTTP/1.1 200")
+        })
+        .collect();
+    let reading = crowd.iter().filter(|(_, reads)| *reads).count();
+    println!("{reading} of them are given the file");
+    let each = cost(FILE).kib;
+    wait_until("they are given up", || {
+        watch.descriptors_now() <= watch.descriptors_before() + CLIENTS - reading
+    });
+    drop(crowd);
+    let mut bounds = Bounds::of(CLIENTS, STRANGER);
+    bounds.kib += FILES * each;
+    bounds.descriptors += FILES * cost(FILE).descriptors;
+    watch.end(&mut target, "500 downloads", bounds);
+    assert!(reading >= FILES, "{reading}");
 }

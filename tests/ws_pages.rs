@@ -14,6 +14,7 @@ use vscpl2drv_link::driver::{Driver, Source};
 mod support;
 
 use support::raw::{Came, OPENING, PING, Raw, TEXT, answer, frame, get, request, still_serves};
+use support::tools::wait_until;
 use support::websocket::{Server, flat, with_key};
 
 /// A folder with files, beside it something that nobody may see.
@@ -432,5 +433,41 @@ fn who_says_no_more_after_a_request_is_answered() {
             assert_eq!(raw.rest(), b"");
         }
     }
+    server.driver.close();
+}
+
+#[test]
+fn so_many_files_are_read_at_a_time_and_one_more_a_little_later() {
+    const MOST: usize = 64;
+    let place = site();
+    let large = fs::File::create(place.path().join("www/large")).unwrap();
+    // More than the system takes for somebody who does not read.
+    large.set_len(64 * 1024 * 1024).unwrap();
+    let server = with_site(place.path());
+    let mut readers: Vec<Raw> = (0..MOST)
+        .map(|_| {
+            let mut raw = Raw::connect(server.address());
+            raw.send(request("GET /large", &[("Host", "x")]));
+            assert!(raw.line().contains("200"));
+            raw
+        })
+        .collect();
+    let mut next = Raw::connect(server.address());
+    let ask = request("GET /notes.txt", &[("Host", "x")]);
+    next.send(&ask);
+    let refused = next.response();
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1"))
+    );
+    // What is no file is answered as ever.
+    assert_eq!(get(&server, "GET /healthz").status, 200);
+    assert_eq!(get(&server, "GET /none").status, 404);
+    still_serves(&server);
+    drop(readers.pop());
+    wait_until("a file may be read", || {
+        next.send(&ask);
+        next.response().status == 200
+    });
     server.driver.close();
 }

@@ -147,7 +147,7 @@ async fn answer(
             response
         }
         _ => match &settings.web_root {
-            Some(root) => pages::serve(request, root).await,
+            Some(root) => pages::serve(request, root, &context.readers).await,
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         },
     }

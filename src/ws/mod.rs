@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use marks::Marks;
+use pages::Readers;
 
 use crate::event::FilterPair;
 use crate::gate::{Gate, Seats};
@@ -36,6 +37,7 @@ pub struct Context {
     seats: Arc<Seats>,
     farewells: Farewells,
     marks: Arc<Marks>,
+    readers: Readers,
 }
 
 /// What may change while sessions go on, beside the rules of the gate.
@@ -81,6 +83,7 @@ impl Context {
             settings: RwLock::new(Arc::new(settings)),
             farewells: Farewells::default(),
             marks: Arc::default(),
+            readers: Readers::default(),
         })
     }
 

@@ -1,21 +1,47 @@
 //! The files of `web-root`.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::header;
 use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::services::ServeDir;
 use tower_service::Service;
 
 use super::http::{Body, set, text};
 
+/// Files that are read at a time: each is a descriptor and some buffers, for as long as the client
+/// takes.
+const MOST: usize = 64;
+/// Bytes that are read of one at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// How many more files may be read.
+#[derive(Clone, Debug)]
+pub(super) struct Readers(Arc<Semaphore>);
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST)))
+    }
+}
+
 /// Serves a file below `root`. Folders are not listed; their `index.html` is served. What begins
 /// with a dot, or lies elsewhere by way of a link, is not there. A link may lead to what is hidden
 /// below the root: somebody gave it that other name, as Kubernetes does for all files of a
 /// ConfigMap.
-pub(super) async fn serve(request: Request<Incoming>, root: &Path) -> Response<Body> {
+pub(super) async fn serve(
+    request: Request<Incoming>,
+    root: &Path,
+    readers: &Readers,
+) -> Response<Body> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "files are read with GET\n");
         set(&mut refusal, header::ALLOW, "GET, HEAD");
@@ -27,17 +53,54 @@ pub(super) async fn serve(request: Request<Incoming>, root: &Path) -> Response<B
     if !inside.await.unwrap_or(false) {
         return text(StatusCode::NOT_FOUND, "not found\n");
     }
-    let mut files = ServeDir::new(root);
+    let Ok(reader) = Arc::clone(&readers.0).try_acquire_owned() else {
+        tracing::debug!("{MOST} files are being read: one more is not");
+        let words = "too many files are being read\n";
+        let mut refusal = text(StatusCode::SERVICE_UNAVAILABLE, words);
+        set(&mut refusal, header::RETRY_AFTER, "1");
+        return refusal;
+    };
+    let mut files = ServeDir::new(root).with_buf_chunk_size(CHUNK);
     match files.call(request).await {
         Ok(found) if found.status() == StatusCode::NOT_FOUND => {
             text(StatusCode::NOT_FOUND, "not found\n")
         }
         Ok(found) => {
-            let mut response = found.map(|body| body.map_err(std::io::Error::other).boxed_unsync());
+            let mut response = found.map(|body| {
+                let body = body.map_err(io::Error::other).boxed_unsync();
+                let _reader = reader;
+                File { body, _reader }.boxed_unsync()
+            });
             set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
             response
         }
         Err(never) => match never {},
+    }
+}
+
+/// What a file holds, while it is read.
+struct File {
+    body: Body,
+    _reader: OwnedSemaphorePermit,
+}
+
+impl HttpBody for File {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -141,6 +141,7 @@ pub const BUSY: &str = "a client with all that it can make the driver keep: line
 pub const EVENT: &str =
     "an event of full size that waits, with its text: one copy for all who wait for it";
 pub const FAREWELL: &str = "clients beyond `max-clients` that are told so";
+pub const FILE: &str = "a file of `web-root` that is being read, 64 at a time";
 const PASSING: &str = "what comes and goes: a log that is rotated, a client that is just accepted";
 const AFTERWARDS: &str = "what is still in use when all of them have gone";
 

@@ -216,7 +216,8 @@ impl Raw {
         self.buffer.drain(..count).collect()
     }
 
-    fn line(&mut self) -> String {
+    /// The next line of a head.
+    pub fn line(&mut self) -> String {
         loop {
             if let Some(at) = self.buffer.windows(2).position(|two| two == b"\r\n") {
                 let mut line = self.take(at + 2);
