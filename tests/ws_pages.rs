@@ -437,6 +437,23 @@ fn who_says_no_more_after_a_request_is_answered() {
 }
 
 #[test]
+fn a_target_that_is_no_path_is_a_bad_request() {
+    let place = site();
+    let server = with_site(place.path());
+    for target in ["sub", "sub:80", "localhost", "*", "ftp://x/notes.txt"] {
+        for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+            let response = get(&server, &format!("{method} {target}"));
+            assert_eq!(response.status, 400, "{method} {target}");
+        }
+    }
+    for target in ["http://x/notes.txt", "HTTPS://x/notes.txt", "/notes.txt"] {
+        assert_eq!(get(&server, &format!("GET {target}")).text(), "notes");
+    }
+    assert_eq!(get(&server, "GET http://x").text(), "<p>index</p>");
+    server.driver.close();
+}
+
+#[test]
 fn so_many_files_are_read_at_a_time_and_one_more_a_little_later() {
     const MOST: usize = 64;
     let place = site();

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -121,6 +121,9 @@ async fn answer(
     context: &Context,
     opening: &Opening,
 ) -> Response<Body> {
+    if !is_for_us(request.uri()) {
+        return text(StatusCode::BAD_REQUEST, "a path is asked for\n");
+    }
     let settings = context.settings();
     let path = request.uri().path();
     if let Some(dialect) = settings.dialect(path) {
@@ -151,6 +154,14 @@ async fn answer(
             None => text(StatusCode::NOT_FOUND, "not found\n"),
         },
     }
+}
+
+/// True for a path, with a server before it or not (RFC 9112, section 3.2): the other forms are for
+/// proxies, and for a server as a whole.
+fn is_for_us(target: &Uri) -> bool {
+    let scheme = target.scheme_str();
+    let http = scheme.is_none_or(|scheme| matches!(scheme, "http" | "https"));
+    http && target.path().starts_with('/')
 }
 
 /// Well where all uplinks are up; else the ones that are not, and why.
