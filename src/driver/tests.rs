@@ -14,6 +14,7 @@ use crate::gate::{Gate, Rules};
 use crate::hub::{Downlink, Hub, Routing};
 use crate::link::standing::{Place, Standings};
 use crate::link::{Context, Settings, server};
+use crate::net::presence::{Left, Presence};
 use crate::wire::link::Terms;
 use crate::wire::link::reply::Capabilities;
 
@@ -276,6 +277,12 @@ async fn who_does_not_read_is_disconnected_and_hurts_nobody() {
 struct Recorder {
     stream: DuplexStream,
     writes: Arc<Mutex<Vec<String>>>,
+}
+
+impl Presence for Recorder {
+    async fn left(&self) -> Left {
+        self.stream.left().await
+    }
 }
 
 impl tokio::io::AsyncRead for Recorder {

@@ -16,6 +16,7 @@ use crate::gate::audit::{self, Refusals};
 use crate::gate::{Beneath, Seat};
 use crate::hub::{Channel, SharedEvent};
 use crate::net::accept::{LINGER, linger};
+use crate::net::presence::{Left, Presence};
 use crate::os::now;
 use crate::wire::binary::BadFrame;
 use crate::wire::link::{LINE_BEFORE_LOGIN, Request, Session, reply, session};
@@ -40,7 +41,7 @@ pub(super) async fn run<S>(
     stop: CancellationToken,
     seat: Option<Seat>,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Presence + Unpin,
 {
     let terms = Arc::clone(&context.settings().terms);
     let limits = &context.gate.rules().limits;
@@ -135,7 +136,7 @@ struct Connection<S> {
     context: Arc<Context>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
     async fn serve(&mut self) -> End {
         match self.dialogue().await {
             Ok(never) => match never {},
@@ -388,7 +389,7 @@ async fn expired(deadline: Option<Instant>) {
 /// Returns when the connection breaks, or some time after its other side has ended it: that may be
 /// somebody who has said the last word and waits for the answer, or somebody who has left. What
 /// comes meanwhile is kept, as much as a line may be.
-async fn broken<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Input) {
+async fn broken<S: AsyncRead + Presence + Unpin>(stream: &mut S, input: &mut Input) {
     while input.ahead() < LINE_BEFORE_LOGIN {
         match stream.read_buf(input.room()).await {
             Ok(0) => return tokio::time::sleep(LAST_WORD).await,
@@ -396,7 +397,10 @@ async fn broken<S: AsyncRead + Unpin>(stream: &mut S, input: &mut Input) {
             Err(_) => return,
         }
     }
-    std::future::pending().await
+    // The rest is left where it is, and whoever leaves has left all the same.
+    if stream.left().await == Left::Ended {
+        tokio::time::sleep(LAST_WORD).await;
+    }
 }
 
 /// Returns when somebody wants the client gone; never before its login.
@@ -404,5 +408,41 @@ async fn ended(channel: Option<Arc<Channel>>) {
     match channel {
         Some(channel) => channel.ended().cancelled().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_leaves_during_a_check_has_left_however_much_it_has_said() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for resets in [true, false] {
+            let near = TcpStream::connect(listener.local_addr().unwrap());
+            let (near, far) = tokio::join!(near, listener.accept());
+            let (mut near, mut far) = (near.unwrap(), far.unwrap().0);
+            let mut input = Input::default();
+            near.write_all(&[b'\n'; 4 * LINE_BEFORE_LOGIN])
+                .await
+                .unwrap();
+            let stays = Duration::from_millis(300);
+            let stays = tokio::time::timeout(stays, broken(&mut far, &mut input)).await;
+            assert!(stays.is_err());
+            assert!(input.ahead() >= LINE_BEFORE_LOGIN);
+            let start = Instant::now();
+            if resets {
+                let socket = socket2::SockRef::from(&near);
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            drop(near);
+            let left = broken(&mut far, &mut input);
+            let left = tokio::time::timeout(Duration::from_secs(30), left).await;
+            assert!(left.is_ok(), "{resets}");
+            // Somebody may have said the last word and wait for the answer.
+            assert!(resets || start.elapsed() >= LAST_WORD);
+        }
     }
 }

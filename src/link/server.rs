@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::{Context, connection};
 use crate::gate::Beneath;
 use crate::net::accept;
+use crate::net::presence::Presence;
 use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply;
 
@@ -80,7 +81,7 @@ pub async fn serve_stream<S>(
     context: Arc<Context>,
     stop: CancellationToken,
 ) where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Presence + Unpin,
 {
     connection::run(stream, peer, Beneath::Plain, context, stop, None).await;
 }

@@ -20,6 +20,7 @@ use crate::auth::RandomError;
 use crate::gate::audit::{self, Refusals};
 use crate::hub::{Channel, SharedEvent};
 use crate::net::accept::{LINGER, linger};
+use crate::net::presence::Presence;
 use crate::os::now;
 use crate::wire::ws::{Code, Dialect, Request, Session};
 
@@ -39,10 +40,10 @@ const EVENTS: usize = 256;
 /// A client that was silent for so long is asked whether it is there.
 const ASK: Duration = Duration::from_secs(60);
 
-/// Serves one client until it leaves or breaks a limit.
-pub(super) async fn run<S>(stream: S, dialect: Dialect, performer: Performer)
+/// Serves one client until it leaves or breaks a limit. `ahead` was read from it already.
+pub(super) async fn run<S>(stream: S, ahead: Bytes, dialect: Dialect, performer: Performer)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Presence + Sync + Unpin,
 {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ)
@@ -55,7 +56,7 @@ where
     };
     let limits = &performer.rules().limits;
     let now = Instant::now();
-    let stream = Held::new(stream, Bytes::new());
+    let stream = Held::new(stream, ahead);
     let mut connection = Connection {
         socket: WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await,
         dialect,
@@ -195,7 +196,7 @@ struct Connection<S> {
     asked: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
     /// Logs in whom the client's certificate names: its session counts from the first message on.
     fn begin(&mut self) {
         self.performer.log_in_by_certificate(&mut self.session);
@@ -444,7 +445,7 @@ async fn within(
 
 /// Returns when the client leaves. What it says meanwhile is kept, with what waits already as much
 /// as is answered at once.
-async fn left<S: AsyncRead + AsyncWrite + Unpin>(
+async fn left<S: AsyncRead + AsyncWrite + Presence + Unpin>(
     socket: &mut WebSocketStream<S>,
     waiting: &mut VecDeque<Message>,
 ) -> End {
@@ -459,7 +460,9 @@ async fn left<S: AsyncRead + AsyncWrite + Unpin>(
             None => return End::Gone,
         }
     }
-    std::future::pending().await
+    // The rest is left where it is, and whoever leaves has left all the same.
+    socket.get_ref().left().await;
+    End::Gone
 }
 
 /// Returns when somebody wants the client gone; never before its login.

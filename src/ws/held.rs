@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::net::presence::{Left, Presence};
+
 /// A stream of frames (RFC 6455, section 5.2) whose end, a close or none, can be held back.
 #[derive(Debug)]
 pub(super) struct Held<S> {
@@ -35,6 +37,12 @@ impl<S> Held<S> {
     /// From now on the end is held back, or it is not. Whoever waits for it has to ask again.
     pub(super) fn hold(&mut self, hold: bool) {
         self.hold = hold;
+    }
+}
+
+impl<S: Presence + Sync> Presence for Held<S> {
+    fn left(&self) -> impl Future<Output = Left> + Send {
+        self.stream.left()
     }
 }
 

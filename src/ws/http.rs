@@ -22,6 +22,7 @@ use super::perform::Performer;
 use super::{Context, connection, opening, pages};
 use crate::error::with_causes;
 use crate::gate::{Beneath, Seat, audit};
+use crate::net::presence::Presence;
 use crate::wire::ws::Dialect;
 
 /// Bytes that the head of a request may have.
@@ -53,7 +54,7 @@ pub(super) async fn run<S>(
     context: Arc<Context>,
     seat: Seat,
 ) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Presence + Unpin + Send + Sync + 'static,
 {
     let opening = Opening::default();
     let limits = context.gate.rules().limits.clone();
@@ -108,9 +109,13 @@ pub(super) async fn run<S>(
     }
     match opened.upgrade.await {
         Ok(stream) => {
-            pace.leave();
+            // It is what it was made of; a websocket has deadlines of its own.
+            let Ok(parts) = stream.downcast::<TokioIo<Paced<S>>>() else {
+                return;
+            };
+            let stream = parts.io.into_inner().into_inner();
             let performer = Performer::new(context, peer, seat, beneath);
-            connection::run(TokioIo::new(stream), opened.dialect, performer).await;
+            connection::run(stream, parts.read_buf, opened.dialect, performer).await;
         }
         Err(error) => tracing::debug!(client = %peer, "a websocket did not open: {error}"),
     }

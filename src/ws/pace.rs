@@ -20,7 +20,6 @@ use super::http::Body;
 pub(super) struct Pace {
     answers: AtomicUsize,
     blocked: AtomicBool,
-    left: AtomicBool,
 }
 
 impl Pace {
@@ -33,11 +32,6 @@ impl Pace {
     /// True while there is something to write.
     pub(super) fn is_busy(&self) -> bool {
         self.answers.load(Ordering::Relaxed) > 0 || self.blocked.load(Ordering::Relaxed)
-    }
-
-    /// It is a websocket from now on, which has deadlines of its own.
-    pub(super) fn leave(&self) {
-        self.left.store(true, Ordering::Relaxed);
     }
 }
 
@@ -96,6 +90,11 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
         }
     }
 
+    /// The stream alone.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Writes, as far as that goes and in time.
     fn write<T>(
         &mut self,
@@ -106,10 +105,6 @@ impl<S: AsyncWrite + Unpin> Paced<S> {
             self.alarm = None;
             self.pace.blocked.store(false, Ordering::Relaxed);
             return Poll::Ready(done);
-        }
-        if self.pace.left.load(Ordering::Relaxed) {
-            self.alarm = None;
-            return Poll::Pending;
         }
         self.pace.blocked.store(true, Ordering::Relaxed);
         let end = Instant::now() + self.patience;
@@ -165,7 +160,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::time::{sleep, timeout};
+    use tokio::time::sleep;
 
     use super::*;
 
@@ -192,17 +187,6 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(blocked.elapsed() >= PATIENCE && blocked.elapsed() < 2 * PATIENCE);
         assert!(pace.is_busy());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_websocket_has_deadlines_of_its_own() {
-        let (_near, far) = tokio::io::duplex(10);
-        let pace = Arc::new(Pace::default());
-        let mut far = Paced::new(far, Arc::clone(&pace), PATIENCE);
-        far.write_all(&[0; 10]).await.unwrap();
-        pace.leave();
-        let blocked = timeout(10 * PATIENCE, far.write_all(&[0; 1])).await;
-        assert!(blocked.is_err(), "it waits for others to lose patience");
     }
 
     #[test]

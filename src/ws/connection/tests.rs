@@ -1,6 +1,7 @@
 //! Deadlines, by a clock that waits for nobody.
 
 use tokio::io::DuplexStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::super::Context;
@@ -44,7 +45,7 @@ impl Peer {
     async fn over(context: &Arc<Context>, dialect: Dialect, beneath: Beneath) -> Self {
         let performer = Performer::new(Arc::clone(context), PEER.into(), seat(), beneath);
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let server = tokio::spawn(run(far, dialect, performer));
+        let server = tokio::spawn(run(far, Bytes::new(), dialect, performer));
         Self {
             dialect,
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,
@@ -248,6 +249,34 @@ async fn what_is_said_while_logins_are_checked_is_kept_and_no_more_than_is_answe
         assert_eq!(waiting.len(), 4);
         let next = waiting.pop_front().unwrap().into_text().unwrap();
         assert_eq!(next.trim(), n.to_string());
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_during_a_check_has_left_however_much_it_has_said() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for resets in [true, false] {
+        let near = TcpStream::connect(listener.local_addr().unwrap());
+        let (near, far) = tokio::join!(near, listener.accept());
+        let far = Held::new(far.unwrap().0, Bytes::new());
+        let mut client = WebSocketStream::from_raw_socket(near.unwrap(), Role::Client, None).await;
+        let mut server = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+        for _ in 0..2 * BATCH {
+            client.send(Message::from("C;NOOP")).await.unwrap();
+        }
+        let mut waiting = VecDeque::new();
+        let stays = Duration::from_millis(300);
+        let stays = tokio::time::timeout(stays, left(&mut server, &mut waiting)).await;
+        assert!(stays.is_err());
+        assert_eq!(waiting.len(), BATCH);
+        if resets {
+            let socket = socket2::SockRef::from(client.get_ref());
+            socket.set_linger(Some(Duration::ZERO)).unwrap();
+        }
+        drop(client);
+        let end = tokio::time::timeout(Duration::from_secs(30), left(&mut server, &mut waiting));
+        assert!(matches!(end.await, Ok(End::Gone)), "{resets}");
+        assert_eq!(waiting.len(), BATCH);
     }
 }
 
