@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
 use vscpl2drv_link::event::text::parse;
 use vscpl2drv_link::wire::ws::Dialect::{self, Ws1, Ws2};
 use vscpl2drv_link::wire::ws::auth::seal;
-use vscpl2drv_link::wire::ws::client as requests;
+use vscpl2drv_link::wire::ws::client::{self as requests, Said};
 
 mod support;
 
@@ -198,14 +199,28 @@ fn a_user_has_no_more_sessions_than_are_allowed() {
     let mut link = LinkClient::connect(server.link()).logged_in("two");
     for dialect in BOTH {
         let mut third = Client::connect(server.address(), dialect);
-        assert!(!third.try_log_in("two", "secret"));
-        third.challenge();
+        // However often: the password is right.
+        for _ in 0..5 {
+            let auth = requests::auth(dialect, &KEY, &third.sid, "two", "secret");
+            third.send(&auth);
+            let said = third.said();
+            assert!(matches!(said, Said::Refused { code: 10, .. }), "{said:?}");
+            third.challenge();
+        }
+        assert_eq!(third.send_event("0,20,3,,,,-,1"), Err(5));
         assert!(third.try_log_in("any", "secret"));
+        // Where somebody was logged in before, nobody is.
+        third.challenge();
+        third.send(&requests::auth(dialect, &KEY, &third.sid, "two", "secret"));
+        assert!(matches!(third.said(), Said::Refused { code: 10, .. }));
+        assert_eq!(third.send_event("0,20,3,,,,-,1"), Err(5));
     }
     link.must("noop");
     drop(one);
     wait_until("the place is free", || {
-        Client::connect(server.address(), Ws2).try_log_in("two", "secret")
+        let mut client = Client::connect(server.address(), Ws2);
+        client.send(&requests::auth(Ws2, &KEY, &client.sid, "two", "secret"));
+        matches!(client.said(), Said::Done { .. })
     });
     // To log in anew takes no second place.
     let mut again = Client::log_in(server.address(), Ws1, "any");
@@ -406,6 +421,46 @@ fn who_is_told_that_a_login_was_refused_is_not_logged_in() {
         let wrong = format!("{{\"type\": \"CMD\", \"command\": \"AUTH\"{args}}}");
         assert!(!is_in(&client.ask(&wrong)));
         assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "after {wrong}");
+    }
+    server.driver.close();
+}
+
+#[test]
+fn a_login_with_another_vector_is_a_wrong_one() {
+    let server = Server::start("", "");
+    for dialect in BOTH {
+        let other = requests::auth(dialect, &KEY, &[9; 16], "admin", "secret");
+        let code = match dialect {
+            Ws1 => 1,
+            Ws2 => 5,
+        };
+        let refused = |client: &mut Client| {
+            client.send(&other);
+            match client.said() {
+                Said::Refused { code: found, .. } => assert_eq!(found, code, "{dialect:?}"),
+                said => panic!("{said:?}"),
+            }
+        };
+        let mut client = Client::open(server.address(), dialect, "admin");
+        refused(&mut client);
+        assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "{dialect:?}");
+        let before = client.sid;
+        client.challenge();
+        assert_ne!(client.sid, before, "{dialect:?}");
+        assert!(client.try_log_in("admin", "secret"));
+        // Two more are too many.
+        refused(&mut client);
+        refused(&mut client);
+        assert_eq!(client.text(), None, "{dialect:?}");
+        // However they come: after the first one the others have the vector of before.
+        let mut client = Client::connect(server.address(), dialect);
+        let guess = requests::auth(dialect, &KEY, &client.sid, "admin", "wrong");
+        for _ in 0..8 {
+            client.socket.write(Message::from(guess.as_str())).unwrap();
+        }
+        client.socket.flush().unwrap();
+        let answers: Vec<String> = std::iter::from_fn(|| client.text()).collect();
+        assert_eq!(answers.len(), 3, "{answers:?}");
     }
     server.driver.close();
 }

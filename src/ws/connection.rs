@@ -22,7 +22,8 @@ use crate::hub::{Channel, SharedEvent};
 use crate::net::accept::{LINGER, linger};
 use crate::net::presence::Presence;
 use crate::os::now;
-use crate::wire::ws::{Code, Dialect, Request, Session};
+use crate::wire::ws::session::AUTH;
+use crate::wire::ws::{Dialect, Request, Session};
 
 /// Bytes of a message from a client: an event has some three thousand.
 const MOST_MESSAGE: usize = 32 * 1024;
@@ -268,17 +269,15 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
                 return Ok(());
             }
         };
-        let mut out = String::new();
+        let (mut out, mut next) = (String::new(), Next::GoOn);
         let request = self.session.handle(&text, now(), &mut out);
         if let Some((command, code)) = self.session.take_refused() {
             let (peer, user) = (self.performer.peer(), self.performer.user());
             self.refusals.note(peer, &user, command, code.text());
-            if code == Code::NotAuthorised && self.session.logged_in() {
-                // Nobody stays logged in who is told the opposite.
-                self.performer.log_out(&mut self.session)?;
+            if command == AUTH {
+                next = self.performer.wrong_login(&mut self.session)?;
             }
         }
-        let mut next = Next::GoOn;
         if let Some(request) = request {
             if matches!(request, Request::Login { .. }) && !self.performer.is_safe() {
                 // It takes its time, and the client may leave meanwhile.

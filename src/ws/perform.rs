@@ -112,11 +112,23 @@ impl Performer {
         !std::mem::take(&mut self.unsecured) || self.context.gate.hub.secured().await
     }
 
-    /// Nobody is logged in any more, and the next login needs another session id.
-    pub(super) fn log_out(&mut self, session: &mut Session) -> Result<(), RandomError> {
-        self.visitor.log_out();
-        session.log_out(sid()?);
-        Ok(())
+    /// A login was refused unseen, with the vector of another one: nobody stays logged in who is
+    /// told that.
+    pub(super) fn wrong_login(&mut self, session: &mut Session) -> Result<Next, RandomError> {
+        if session.logged_in() {
+            self.visitor.log_out();
+            // The next one needs another session id.
+            session.log_out(sid()?);
+        }
+        Ok(self.count_wrong())
+    }
+
+    fn count_wrong(&mut self) -> Next {
+        self.wrong += 1;
+        match self.wrong < MOST_WRONG {
+            true => Next::GoOn,
+            false => Next::Close,
+        }
     }
 
     /// Leaves the channel, before the connection ends.
@@ -247,14 +259,16 @@ impl Performer {
                 Ok(Next::GoOn)
             }
             Err(Some(LoginError::Displaced)) => Ok(Next::Leave),
+            Err(Some(LoginError::Full(_))) => {
+                // The password was right.
+                session.log_out(sid()?);
+                session.refuse(Code::General, out);
+                Ok(Next::GoOn)
+            }
             Err(_) => {
                 session.log_out(sid()?);
                 session.refuse(Code::NotAuthorised, out);
-                self.wrong += 1;
-                Ok(match self.wrong < MOST_WRONG {
-                    true => Next::GoOn,
-                    false => Next::Close,
-                })
+                Ok(self.count_wrong())
             }
         }
     }

@@ -48,8 +48,8 @@ pub struct Identity {
     pub guid: Guid,
 }
 
-/// The name of the command in the log.
-const AUTH: &str = "AUTH";
+/// The name of the command in the log. Who is told that it was refused has sent a wrong login.
+pub const AUTH: &str = "AUTH";
 
 /// The state of one client's dialogue.
 #[derive(Debug)]
@@ -280,6 +280,7 @@ impl Session {
         let credentials = arguments.credentials().map_err(|code| match code {
             // Nobody stays logged in who is told this.
             Code::NotAuthorised => self.refusal(AUTH, code),
+            // It is none.
             code => code,
         })?;
         if credentials.iv != self.sid {
