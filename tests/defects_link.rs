@@ -281,3 +281,32 @@ fn closing_one_driver_leaves_the_other_and_its_log() {
     assert_eq!(one.log(), mine, "nothing of the other's");
     assert_eq!(mine.matches("logged in").count(), 1, "{mine}");
 }
+
+#[test]
+fn what_a_web_page_lets_a_browser_send_is_no_session() {
+    let bench = Bench::open();
+    for first in [
+        "POST / HTTP/1.1",
+        "GET /user HTTP/1.0",
+        "OPTIONS * HTTP/1.1 ",
+    ] {
+        let mut page = Client::connect(bench.address());
+        let body = "Host: x\r\n\r\nuser admin\r\npass secret\r\nsend 0,20,3,,,,-\r\n";
+        page.send(format!("{first}\r\n{body}").as_bytes());
+        assert_eq!(page.reply(), ["-OK - Unknown command"]);
+        assert_eq!(page.line(), None, "{first}");
+    }
+    assert!(bench.driver.read(Duration::ZERO).is_err());
+    // Nothing else ends a session.
+    let mut client = Client::connect(bench.address());
+    for line in ["HTTP/1.1", "GET /", "GET / HTTP/2", "help HTTP/1.1"] {
+        client.ask(line);
+    }
+    client.logged_in("admin").must("noop");
+    let Bench { driver, place } = bench;
+    driver.close();
+    let log = fs::read_to_string(place.path().join("log")).unwrap();
+    assert_eq!(log.matches("logged in").count(), 1, "{log}");
+    let refused = "command=HTTP reason=Unknown command";
+    assert_eq!(log.matches(refused).count(), 3, "{log}");
+}

@@ -181,6 +181,12 @@ impl Session {
             repeat if repeat.starts_with('+') => self.repeat(repeat, now, out),
             line => {
                 let found = command::parse(line);
+                if found.is_none() && is_http(line) {
+                    // What follows is not a client's either.
+                    self.refused = Some((HTTP, reply::UNKNOWN));
+                    self.say(reply::UNKNOWN, out);
+                    return Some(Request::Close);
+                }
                 self.history
                     .keep(found.map(|(entry, _)| entry.command), line);
                 self.run(found, now, out)
@@ -496,6 +502,15 @@ impl Session {
             }
         }
     }
+}
+
+/// The name of a request of HTTP in the log.
+const HTTP: &str = "HTTP";
+
+/// True for the first line of a request of HTTP: a web page lets a browser send one anywhere, with
+/// lines that the page has chosen behind it.
+fn is_http(line: &str) -> bool {
+    line.ends_with(" HTTP/1.1") || line.ends_with(" HTTP/1.0")
 }
 
 /// HELP, for all commands or for one.
