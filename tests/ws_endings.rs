@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
+use std::time::{Duration, Instant};
+
 use tempfile::TempDir;
 
 mod support;
 
+use support::client::Client as LinkClient;
 use support::mosquitto::free_port;
 use support::raw::{CLOSE, Came, PING, Raw, TEXT, frame};
 use support::websocket::{Client, Server};
@@ -62,5 +65,42 @@ fn what_is_on_the_disk_is_answered_though_the_client_leaves_at_once() {
             }
         }
         server.driver.close();
+    }
+}
+
+#[test]
+fn a_server_that_stops_says_so_and_waits_for_nobody() {
+    for shuts_down in [true, false] {
+        let server = Server::start("", "");
+        let mut open: Vec<Raw> = BOTH
+            .into_iter()
+            .map(|dialect| Client::open(server.address(), dialect, "admin"))
+            .map(|client| Raw::over(client.socket.into_inner()))
+            .collect();
+        open.push(Raw::ws1(server.address()));
+        // One has half a message on the way, and one only speaks HTTP.
+        open[0].send(&frame(TEXT, b"C;NOOP")[..3]);
+        let http = Raw::connect(server.address());
+        let silent = Client::open(server.address(), Ws1, "admin");
+        if shuts_down {
+            let mut admin = LinkClient::log_in(server.link());
+            assert_eq!(admin.ask("shutdown"), ["+OK - Success."]);
+        }
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for mut raw in open {
+                    let close = raw.came();
+                    assert!(matches!(close, Came::Close(Some(1001), _)), "{close:?}");
+                }
+            });
+            if !shuts_down {
+                server.driver.close();
+                // However long some of them do not answer.
+                assert!(start.elapsed() < Duration::from_secs(5));
+            }
+        });
+        assert_eq!(http.response_or_none(), None);
+        drop(silent);
     }
 }

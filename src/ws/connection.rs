@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
+use super::Ends;
 use super::held::Held;
 use super::perform::{Next, Performer, sid};
 use crate::auth::RandomError;
@@ -41,9 +42,17 @@ const EVENTS: usize = 256;
 /// A client that was silent for so long is asked whether it is there.
 const ASK: Duration = Duration::from_secs(60);
 
+/// How long the last word may take when the server stops: whoever stops it waits for that.
+const LAST_WORD: Duration = Duration::from_millis(200);
+
 /// Serves one client until it leaves or breaks a limit. `ahead` was read from it already.
-pub(super) async fn run<S>(stream: S, ahead: Bytes, dialect: Dialect, performer: Performer)
-where
+pub(super) async fn run<S>(
+    stream: S,
+    ahead: Bytes,
+    dialect: Dialect,
+    performer: Performer,
+    ends: Ends,
+) where
     S: AsyncRead + AsyncWrite + Presence + Sync + Unpin,
 {
     let config = WebSocketConfig::default()
@@ -72,9 +81,16 @@ where
         performer,
     };
     connection.begin();
-    let end = match connection.dialogue().await {
-        Ok(never) => match never {},
-        Err(end) => end,
+    let end = tokio::select! {
+        biased;
+        () = ends.end.cancelled() => match ends.stop.is_cancelled() {
+            true => End::Stopped,
+            false => End::Displaced,
+        },
+        end = connection.dialogue() => match end {
+            Ok(never) => match never {},
+            Err(end) => end,
+        },
     };
     let (peer, user) = (connection.performer.peer(), connection.performer.user());
     connection.refusals.sum_up(peer, &user);
@@ -84,26 +100,10 @@ where
         }
         end => tracing::debug!(client = %peer, "the websocket ended: {}", end.reason()),
     }
-    if matches!(end, End::Gone | End::Bad(_) | End::Binary | End::Silent) {
-        // What was asked before is answered, as far as somebody still listens.
-        let _ = tokio::time::timeout(LINGER, connection.flush()).await;
-    }
-    // Who comes back at once finds the place free.
-    connection.performer.leave();
-    connection.socket.get_mut().hold(false);
-    if let Some((code, reason)) = end.close() {
-        let farewell = async {
-            let frame = CloseFrame {
-                code,
-                reason: Utf8Bytes::from_static(reason),
-            };
-            connection.socket.close(Some(frame)).await?;
-            while let Some(Ok(_)) = connection.socket.next().await {}
-            // What was not read would turn the close into a reset.
-            linger(connection.socket.get_mut()).await?;
-            Ok::<_, Error>(())
-        };
-        let _ = tokio::time::timeout(LINGER, farewell).await;
+    let stopped = matches!(end, End::Stopped);
+    tokio::select! {
+        () = ends.end.cancelled(), if !stopped => {}
+        () = connection.take_leave(end) => {}
     }
 }
 
@@ -118,6 +118,7 @@ enum End {
     Unsafe,
     Guessing,
     Displaced,
+    Stopped,
     Random,
     Binary,
     Bad(Box<Error>),
@@ -133,6 +134,7 @@ impl End {
             Self::Unsafe => "its events could not be written to the disk",
             Self::Guessing => "too many wrong logins",
             Self::Displaced => "the place was needed",
+            Self::Stopped => "the server stops",
             Self::Random => RANDOM,
             Self::Binary => "it sent a binary message",
             Self::Bad(_) => "it broke the rules of websockets",
@@ -143,6 +145,7 @@ impl End {
     fn close(&self) -> Option<(CloseCode, &'static str)> {
         Some(match self {
             Self::Gone | Self::Slow | Self::Displaced => return None,
+            Self::Stopped => (CloseCode::Away, "the server stops"),
             Self::Silent => (CloseCode::Policy, "silent for too long"),
             Self::Ended => (CloseCode::Policy, "the session was ended"),
             Self::Guessing => (CloseCode::Policy, "too many wrong logins"),
@@ -217,6 +220,36 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             self.wait().await?;
             self.answer().await?;
         }
+    }
+
+    /// Says the last words, in time.
+    async fn take_leave(&mut self, end: End) {
+        if matches!(end, End::Gone | End::Bad(_) | End::Binary | End::Silent) {
+            // What was asked before is answered, as far as somebody still listens.
+            let _ = tokio::time::timeout(LINGER, self.flush()).await;
+        }
+        // Who comes back at once finds the place free.
+        self.performer.leave();
+        self.socket.get_mut().hold(false);
+        let Some((code, reason)) = end.close() else {
+            return;
+        };
+        let farewell = async {
+            let frame = CloseFrame {
+                code,
+                reason: Utf8Bytes::from_static(reason),
+            };
+            self.socket.close(Some(frame)).await?;
+            while let Some(Ok(_)) = self.socket.next().await {}
+            // What was not read would turn the close into a reset.
+            linger(self.socket.get_mut()).await?;
+            Ok::<_, Error>(())
+        };
+        let patience = match end {
+            End::Stopped => LAST_WORD,
+            _ => LINGER,
+        };
+        let _ = tokio::time::timeout(patience, farewell).await;
     }
 
     /// Answers what waits and what has come with it.

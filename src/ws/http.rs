@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::pace::{Answer, Pace, Paced};
 use super::perform::Performer;
-use super::{Context, connection, opening, pages};
+use super::{Context, Ends, connection, opening, pages};
 use crate::error::with_causes;
 use crate::gate::{Beneath, Seat, audit};
 use crate::net::presence::Presence;
@@ -53,6 +53,7 @@ pub(super) async fn run<S>(
     mut beneath: Beneath,
     context: Arc<Context>,
     seat: Seat,
+    ends: Ends,
 ) where
     S: AsyncRead + AsyncWrite + Presence + Unpin + Send + Sync + 'static,
 {
@@ -76,7 +77,7 @@ pub(super) async fn run<S>(
     let served = http
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let end = {
+    let in_time = async {
         let mut served = pin!(served);
         match tokio::time::timeout(limits.login_timeout, served.as_mut()).await {
             Err(_) if pace.is_busy() => {
@@ -85,6 +86,10 @@ pub(super) async fn run<S>(
             }
             end => end,
         }
+    };
+    let end = tokio::select! {
+        () = ends.end.cancelled() => return,
+        end = in_time => end,
     };
     match end {
         Ok(Ok(())) => {}
@@ -115,7 +120,7 @@ pub(super) async fn run<S>(
             };
             let stream = parts.io.into_inner().into_inner();
             let performer = Performer::new(context, peer, seat, beneath);
-            connection::run(stream, parts.read_buf, opened.dialect, performer).await;
+            connection::run(stream, parts.read_buf, opened.dialect, performer, ends).await;
         }
         Err(error) => tracing::debug!(client = %peer, "a websocket did not open: {error}"),
     }

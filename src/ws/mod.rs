@@ -21,12 +21,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use marks::Marks;
 use pages::Readers;
+use tokio_util::sync::CancellationToken;
 
 use crate::event::FilterPair;
 use crate::gate::{Gate, Seats};
 use crate::net::accept::Farewells;
 use crate::wire::ws::Dialect;
 pub use crate::wire::ws::Terms;
+
+/// What ends a client from outside.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    /// It is to go.
+    end: CancellationToken,
+    /// It is to go because the server stops, and not because somebody else gets its place.
+    stop: CancellationToken,
+}
 
 /// What all sessions of a websocket server share.
 #[derive(Debug)]

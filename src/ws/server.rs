@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Context, http};
+use super::{Context, Ends, http};
 use crate::gate::Beneath;
 use crate::net::accept;
 use crate::net::tls::server::Acceptor;
@@ -48,28 +48,28 @@ fn admit(
         return;
     };
     let context = Arc::clone(context);
+    let ends = Ends {
+        end,
+        stop: stop.clone(),
+    };
     match tls.cloned() {
-        None => drop(tasks.spawn(async move {
-            tokio::select! {
-                () = end.cancelled() => {}
-                () = http::run(stream, peer, Beneath::Plain, context, seat) => {}
-            }
-        })),
+        None => {
+            let served = http::run(stream, peer, Beneath::Plain, context, seat, ends);
+            drop(tasks.spawn(served));
+        }
         Some(tls) => drop(tasks.spawn(async move {
-            let served = async {
-                match tls.accept(stream).await {
-                    Ok(stream) => {
-                        let beneath = Beneath::Tls(tls.user_of(&stream));
-                        http::run(stream, peer, beneath, context, seat).await;
-                    }
-                    Err(error) => {
-                        tracing::info!(client = %peer, "no TLS with this client: {error}");
-                    }
-                }
+            let accepted = tokio::select! {
+                () = ends.end.cancelled() => return,
+                accepted = tls.accept(stream) => accepted,
             };
-            tokio::select! {
-                () = end.cancelled() => {}
-                () = served => {}
+            match accepted {
+                Ok(stream) => {
+                    let beneath = Beneath::Tls(tls.user_of(&stream));
+                    http::run(stream, peer, beneath, context, seat, ends).await;
+                }
+                Err(error) => {
+                    tracing::info!(client = %peer, "no TLS with this client: {error}");
+                }
             }
         })),
     }

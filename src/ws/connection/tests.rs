@@ -45,7 +45,7 @@ impl Peer {
     async fn over(context: &Arc<Context>, dialect: Dialect, beneath: Beneath) -> Self {
         let performer = Performer::new(Arc::clone(context), PEER.into(), seat(), beneath);
         let (near, far) = tokio::io::duplex(64 * 1024);
-        let server = tokio::spawn(run(far, Bytes::new(), dialect, performer));
+        let server = tokio::spawn(run(far, Bytes::new(), dialect, performer, Ends::default()));
         Self {
             dialect,
             socket: WebSocketStream::from_raw_socket(near, Role::Client, None).await,

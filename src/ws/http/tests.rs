@@ -34,7 +34,14 @@ impl Peer {
         let (near, far) = tokio::io::duplex(LINE);
         Self {
             stream: near,
-            server: tokio::spawn(run(far, PEER.into(), Beneath::Plain, context, seat())),
+            server: tokio::spawn(run(
+                far,
+                PEER.into(),
+                Beneath::Plain,
+                context,
+                seat(),
+                Ends::default(),
+            )),
             start: Instant::now(),
             _place: place,
         }
