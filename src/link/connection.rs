@@ -78,7 +78,8 @@ pub(super) async fn run<S>(
         }
         end => tracing::debug!(client = %peer, "the session ended: {}", end.reason()),
     }
-    // Who comes back at once finds the place free.
+    // Who comes back at once finds the session gone. The place among `max-clients` is free when the
+    // connection is: that is what bounds descriptors.
     connection.performer.log_out();
     if matches!(end, End::Quit) {
         let stream = &mut connection.stream;

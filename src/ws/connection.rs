@@ -228,7 +228,8 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             // What was asked before is answered, as far as somebody still listens.
             let _ = tokio::time::timeout(LINGER, self.flush()).await;
         }
-        // Who comes back at once finds the place free.
+        // Who comes back at once finds the session gone. The place among `max-clients` is free when
+        // the connection is: that is what bounds descriptors.
         self.performer.leave();
         self.socket.get_mut().hold(false);
         let Some((code, reason)) = end.close() else {
