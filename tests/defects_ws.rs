@@ -259,6 +259,7 @@ fn a_bad_filter_is_refused_and_nobody_waits_for_it() {
             "{\"filter_class\": 65536}",
             "{\"mask_type\": -1}",
             "{\"mask_priority\": 8}",
+            "{\"filter_class\": 7, \"mask_clas\": 7}",
         ] {
             let answer = two.ask(&ws2("SETFILTER", &format!(", \"args\": {bad}")));
             assert!(answer.contains("\"command\" : \"SETFILTER\""), "{answer}");

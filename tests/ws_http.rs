@@ -283,6 +283,14 @@ fn pages_of_other_origins_do_not_get_in() {
             assert_eq!(open(&server, "/ws2", &more).status, status, "{both:?}");
         }
     }
+    let words = "page refused client=127.0.0.1:";
+    server.logged(words, 8);
+    let log = server.log();
+    assert!(
+        log.contains("origin=https___a.example_444 reason=none of origins"),
+        "{log}"
+    );
+    assert!(log.contains("origin=- reason"), "{log}");
     server.driver.close();
     let server = Server::start("", "");
     let response = open(&server, "/ws1", &[("Origin", "https://any.example")]);

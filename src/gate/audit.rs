@@ -26,6 +26,12 @@ pub(crate) fn not_by_certificate(peer: SocketAddr, user: &str, reason: &dyn fmt:
     tracing::info!(client = %peer, user = %Name(user), %reason, "the certificate logs nobody in");
 }
 
+/// A web page that may not connect.
+pub(crate) fn page_refused(peer: SocketAddr, origin: &str) {
+    let reason = "none of origins";
+    tracing::info!(client = %peer, origin = %Name(origin), reason, "page refused");
+}
+
 /// Commands of one session that it may not use.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals(u64);

@@ -29,6 +29,8 @@ const MOST: usize = 4096;
 /// Below a warning this writes down what websocket clients send: logins, under a key that all of
 /// them share.
 const INDISCREET: &str = "tungstenite::protocol";
+/// What these say at the level of traces is about nobody but themselves, many lines for a message.
+const CHATTY: &str = "tokio_tungstenite";
 /// What the log calls itself.
 const NAME: &str = "vscpl2drv-link";
 
@@ -215,7 +217,10 @@ impl Lines {
 impl<S: Subscriber> Layer<S> for Lines {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         let level = level_of(metadata);
-        if level < LogLevel::Warn && metadata.target().starts_with(INDISCREET) {
+        let target = metadata.target();
+        if level < LogLevel::Warn && target.starts_with(INDISCREET)
+            || *metadata.level() == Level::TRACE && target.starts_with(CHATTY)
+        {
             return false;
         }
         // An error may turn out to be critical.
@@ -377,6 +382,7 @@ mod tests {
             tracing::info!(target: "rumqttc", "library");
             tracing::warn!(target: "rumqttc", "library warns");
             tracing::trace!(target: "tungstenite::protocol::frame", "a message");
+            tracing::trace!(target: "tokio_tungstenite::compat", "a read");
         };
         let warned = "[warning] library warns\n";
         let rest = format!("[info] i\n[warning] w\n[error] e\n[critical] c\n{warned}");
@@ -390,6 +396,7 @@ mod tests {
         let all = logged(LogLevel::Trace, false, say);
         assert!(all.contains("[trace] library\n"), "{all}");
         assert!(!all.contains("a message"), "{all}");
+        assert!(!all.contains("a read"), "{all}");
     }
 
     #[test]

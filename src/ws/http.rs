@@ -64,7 +64,7 @@ pub(super) async fn run<S>(
         let (context, opening) = (Arc::clone(&context), Arc::clone(&opening));
         let _busy = pace.begin();
         async move {
-            let answer = answer(request, &context, &opening).await;
+            let answer = answer(request, peer, &context, &opening).await;
             Ok::<_, Infallible>(answer.map(|body| Answer { body, _busy }))
         }
     });
@@ -128,6 +128,7 @@ pub(super) async fn run<S>(
 
 async fn answer(
     mut request: Request<Incoming>,
+    peer: SocketAddr,
     context: &Context,
     opening: &Opening,
 ) -> Response<Body> {
@@ -137,7 +138,7 @@ async fn answer(
     let settings = context.settings();
     let path = request.uri().path();
     if let Some(dialect) = settings.dialect(path) {
-        return match opening::open(&request, dialect, &settings) {
+        return match opening::open(&request, peer, dialect, &settings) {
             Ok(response) => {
                 let opened = Opened {
                     vouched: opening::is_vouched(&request, &settings.origins),

@@ -1,5 +1,7 @@
 //! The request that opens a websocket: who may, and the answer.
 
+use std::net::SocketAddr;
+
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
@@ -10,11 +12,13 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body
 
 use super::Settings;
 use super::http::{Body, set, text};
+use crate::gate::audit;
 use crate::wire::ws::Dialect;
 
 /// The answer that opens a websocket (RFC 6455, section 4.2), or the one that does not.
 pub(super) fn open(
     request: &Request<Incoming>,
+    peer: SocketAddr,
     dialect: Dialect,
     settings: &Settings,
 ) -> Result<Response<Body>, Box<Response<Body>>> {
@@ -60,6 +64,9 @@ pub(super) fn open(
         Err(_) => return refuse(StatusCode::BAD_REQUEST, "not a websocket request\n"),
     };
     if !may_connect(request, &settings.origins) {
+        let told = request.headers().get(header::ORIGIN);
+        let origin = told.and_then(|origin| origin.to_str().ok());
+        audit::page_refused(peer, origin.unwrap_or_default());
         return refuse(StatusCode::FORBIDDEN, "not from pages of this origin\n");
     }
     let name = match dialect {

@@ -120,6 +120,8 @@ impl Arguments {
         let json = json.map_or("null", RawValue::get);
         let (members, list) = match serde_json::from_str(json).ok()? {
             Value::Null => (Map::new(), false),
+            // One that is there twice: which of them is meant?
+            Value::Object(members) if count(json) != Some(members.len()) => return None,
             Value::Object(members) => (members, false),
             Value::Array(list) if !list.iter().any(Value::is_string) => {
                 (Map::new(), !list.is_empty())
@@ -152,11 +154,49 @@ impl Arguments {
     /// Any of the eight parts of a filter and a mask.
     pub(super) fn filter(&self, present: FilterPair) -> Result<FilterPair, Code> {
         let members = self.members()?;
+        // A part that is misspelt would let through what nobody asked for.
+        let is_part = |name: &String| {
+            let part = name
+                .strip_prefix("filter_")
+                .or_else(|| name.strip_prefix("mask_"));
+            part.is_some_and(|part| PARTS.contains(&part))
+        };
+        if !members.keys().all(is_part) {
+            return Err(Code::Syntax);
+        }
         Ok(FilterPair {
             filter: half(members, "filter", present.filter)?,
             mask: half(members, "mask", present.mask)?,
         })
     }
+}
+
+/// The parts of a filter, and of a mask.
+const PARTS: [&str; 4] = ["priority", "class", "type", "guid"];
+
+/// How many members an object has.
+fn count(json: &str) -> Option<usize> {
+    struct Counter;
+
+    impl<'de> Visitor<'de> for Counter {
+        type Value = usize;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<usize, A::Error> {
+            let mut count = 0;
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                count += 1;
+            }
+            Ok(count)
+        }
+    }
+
+    serde_json::Deserializer::from_str(json)
+        .deserialize_map(Counter)
+        .ok()
 }
 
 /// A filter or a mask.

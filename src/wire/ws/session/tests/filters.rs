@@ -61,7 +61,7 @@ fn filters_of_ws2_keep_what_is_not_said() {
     assert!(done);
     assert_eq!((pair.filter.class, pair.filter.vscp_type), (20, 3));
     assert_eq!(pair.filter.guid.nickname(), 0xFF01);
-    for args in ["null", "{}", "[]", r#"{"filter": 5}"#] {
+    for args in ["null", "{}", "[]"] {
         assert_eq!(set(args), (true, pair, ws2_done("SF")), "{args}");
     }
     for args in [
@@ -74,6 +74,10 @@ fn filters_of_ws2_keep_what_is_not_said() {
         r#"{"mask_guid": "ZZ"}"#,
         r#"{"mask_guid": 5}"#,
         r#"{"filter_class": 7, "mask_type": []}"#,
+        r#"{"filter": 5}"#,
+        r#"{"filter_class": 7, "mask_clas": 65535}"#,
+        r#"{"filter_class": 7, "Mask_class": 65535}"#,
+        r#"{"filter_class": 7, "mask": {"class": 65535}}"#,
     ] {
         assert_eq!(
             set(args),
@@ -107,4 +111,18 @@ fn the_filter_begins_with_the_users() {
     });
     bench.say(r#"{"type": "C", "command": "SF", "args": {"mask_class": 9}}"#);
     assert_eq!(bench.session.filter.mask, "7,9,2,-".parse().unwrap());
+}
+
+#[test]
+fn what_is_there_twice_is_not_guessed() {
+    let mut bench = Bench::of(WS2, "admin");
+    let pair = bench.session.filter;
+    for args in [
+        r#"{"filter_class": 20, "filter_class": 30}"#,
+        r#"{"mask_class": 5, "mask_guid": "-", "mask\u005fclass": 5}"#,
+    ] {
+        let message = format!(r#"{{"type": "C", "command": "SF", "args": {args}}}"#);
+        assert_eq!(bench.say(&message), ws2_error("SF", Code::Parse), "{args}");
+        assert_eq!(bench.session.filter, pair);
+    }
 }
