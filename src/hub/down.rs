@@ -38,10 +38,9 @@ impl Hub {
     /// stays, unless it would make a channel take the event for its own.
     fn settle_obid(&self, event: &mut Event, origin: Option<Origin>) {
         if let Some(origin) = origin {
-            let other = self
-                .with_id(origin.id)
-                .filter(|channel| !channel.is(origin));
-            event.obid = other.map_or(u32::from(origin.id), |_| 0);
+            let now = self.with_id(origin.id);
+            let others = now.is_some_and(|channel| !channel.is(origin));
+            event.obid = if others { 0 } else { u32::from(origin.id) };
         } else if event.obid != 0 {
             let channels = self.channels();
             if channels
