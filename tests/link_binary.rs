@@ -235,6 +235,7 @@ fn padding_that_is_not_zero_is_understood_while_events_come() {
                 code,
                 error,
                 argument,
+                ..
             } => {
                 assert_eq!((code, error, &argument[..]), (13, 0, &[0, 0, 0, 1][..]));
                 break;

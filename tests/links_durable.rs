@@ -9,9 +9,12 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 mod support;
 
 use support::bench::{self, persist};
+use support::binary::key_file;
 use support::client::Client;
 use support::linked::{Seen, Server, send};
 use support::mosquitto::{Mosquitto, Proxy, Subscriber};
@@ -19,14 +22,39 @@ use support::tools::wait_until;
 
 #[test]
 fn a_hundred_thousand_each_way_through_twenty_resets() {
-    const COUNT: usize = 100_000;
+    through_twenty_resets(100_000, "");
+}
+
+#[test]
+fn twenty_thousand_each_way_through_twenty_resets_in_the_binary_mode() {
+    let place = TempDir::new().unwrap();
+    through_twenty_resets(20_000, &encryption(&place));
+}
+
+/// Members of a server's configuration, and of a link's to it.
+fn encryption(place: &TempDir) -> String {
+    let key = key_file(place.path());
+    format!("\"encryption\": \"aes256\", \"key-file\": {key:?},")
+}
+
+/// The same members for a link.
+fn more(members: &str) -> String {
+    match members.trim_end_matches(',') {
+        "" => String::new(),
+        members => format!(", {members}"),
+    }
+}
+
+/// `members` are of both ends: of the server, and of the link to it.
+fn through_twenty_resets(count: usize, members: &str) {
     let (near_broker, far_broker) = (Mosquitto::start(), Mosquitto::start());
     let subscribers = [&near_broker, &far_broker].map(|one| Subscriber::start(one.port(), "ev", 1));
-    let mut far = Server::start(2, far_broker.port(), &[], "");
+    let mut far = Server::start(2, far_broker.port(), &[], members);
     let proxy = Proxy::start(far.port());
-    let mut near = Server::start(1, near_broker.port(), &[("far", proxy.port(), "")], "");
+    let links = [("far", proxy.port(), &*more(members))];
+    let mut near = Server::start(1, near_broker.port(), &links, "");
     near.is_linked();
-    let senders = [send(&near, COUNT), send(&far, COUNT)];
+    let senders = [send(&near, count), send(&far, count)];
     let mut cuts = 0;
     while cuts < 20 {
         thread::sleep(Duration::from_millis(100));
@@ -41,9 +69,16 @@ fn a_hundred_thousand_each_way_through_twenty_resets() {
         .for_each(|sender| sender.join().unwrap());
     for subscriber in &subscribers {
         let mut seen = Seen::default();
-        seen.collect(subscriber, 2 * COUNT);
+        seen.collect(subscriber, 2 * count);
         seen.each_once();
     }
+    // No frame was taken for another one.
+    assert!(
+        !near.log().contains("the binary mode failed"),
+        "{}",
+        near.log()
+    );
+    assert!(!far.log().contains("frame refused"), "{}", far.log());
     let lost = near.log().matches("next attempt in").count();
     assert!(lost >= 20, "{lost}");
     near.close();
@@ -52,29 +87,39 @@ fn a_hundred_thousand_each_way_through_twenty_resets() {
 
 #[test]
 fn the_far_driver_is_closed_and_opened_again() {
-    const COUNT: usize = 20_000;
+    far_driver_is_closed_and_opened_again(20_000, "");
+}
+
+#[test]
+fn the_far_driver_is_closed_and_opened_again_in_the_binary_mode() {
+    let place = TempDir::new().unwrap();
+    far_driver_is_closed_and_opened_again(20_000, &encryption(&place));
+}
+
+fn far_driver_is_closed_and_opened_again(count: usize, members: &str) {
     let (near_broker, far_broker) = (Mosquitto::start(), Mosquitto::start());
     let subscribers = [&near_broker, &far_broker].map(|one| Subscriber::start(one.port(), "ev", 1));
     let disk = "\"outbox\": {\"path\": \"PLACE/outbox\"},";
-    let mut far = Server::start(2, far_broker.port(), &[], disk);
+    let mut far = Server::start(2, far_broker.port(), &[], &format!("{disk}{members}"));
     let port = far.port();
-    let mut near = Server::start(1, near_broker.port(), &[("far", port, "")], disk);
+    let links = [("far", port, &*more(members))];
+    let mut near = Server::start(1, near_broker.port(), &links, disk);
     near.is_linked();
-    let sender = send(&near, COUNT);
+    let sender = send(&near, count);
     let mut sent = 0;
     for round in 1..=4 {
         assert_eq!(
-            persist(far.address(), sent..round * COUNT / 4, |_| ()),
+            persist(far.address(), sent..round * count / 4, |_| ()),
             None
         );
-        sent = round * COUNT / 4;
+        sent = round * count / 4;
         far.close();
         far.open(&format!("127.0.0.1:{port}"));
     }
     sender.join().unwrap();
     for subscriber in &subscribers {
         let mut seen = Seen::default();
-        seen.collect(subscriber, 2 * COUNT);
+        seen.collect(subscriber, 2 * count);
         seen.each_once();
     }
     near.close();

@@ -107,7 +107,7 @@ proptest! {
                 match status {
                     None => prop_assert!(out.is_empty(), "{:?}", step),
                     Some(status) => match one_frame(&out, &cipher) {
-                        Frame::Reply { code, error, argument } => {
+                        Frame::Reply { code, error, argument, .. } => {
                             prop_assert_eq!(error, status.code(), "{:?}", step);
                             prop_assert_eq!(code == 65535, matches!(step, Step::Send(_)));
                             if step == Step::GetGuid && status == reply::SUCCESS {

@@ -85,6 +85,18 @@ pub fn write(event: &Event, generation: Generation, out: &mut Vec<u8>) {
     out.extend(crc.to_be_bytes());
 }
 
+/// The frame of what stands between the first byte and the CRC of one, where it has none.
+#[must_use]
+pub fn whole(between: &[u8]) -> Vec<u8> {
+    // The head says of which type it is.
+    let kind = between.first().map_or(0, |high| high & 0x03);
+    let mut bytes = Vec::with_capacity(1 + between.len() + TRAILER);
+    bytes.push(kind << 4);
+    bytes.extend_from_slice(between);
+    bytes.extend(crc(between).to_be_bytes());
+    bytes
+}
+
 /// Reads a frame, which must fill the bytes.
 ///
 /// # Errors

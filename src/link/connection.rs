@@ -262,7 +262,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
 
     /// In the receive loop, writes the events that wait, a bounded number at a time.
     async fn pass_on(&mut self) -> Result<(), End> {
-        if self.performer.linked().receives() {
+        if self.receives_link() {
             return self.pass_on_linked().await;
         }
         let Some(channel) = self.performer.channel() else {
@@ -288,9 +288,15 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// True where what waits for a link is written.
+    fn receives_link(&mut self) -> bool {
+        self.performer.linked().receives() && self.session.receives_link()
+    }
+
     /// The same to a link of another driver's.
     async fn pass_on_linked(&mut self) -> Result<(), End> {
-        let events = self.performer.linked().write(&mut self.out);
+        let (session, out) = (&mut self.session, &mut self.out);
+        let events = self.performer.linked().write(session, out);
         if let Some(channel) = self.performer.channel().filter(|_| !events.is_empty()) {
             let channel = Arc::clone(channel);
             self.flush().await?;
@@ -303,13 +309,12 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
     /// Waits until there is something to do.
     async fn wait(&mut self) -> Result<(), End> {
         let looping = self.session.looping();
-        let binary = self.session.binary().is_some();
+        let receives = self.receives_link();
         let settles = self.input.settles_at();
         let channel = self.performer.channel().cloned();
         let ended = ended(channel.clone());
         let linked = self.performer.linked();
         let (superseded, waiting) = (linked.superseded(), linked.arrived());
-        let receives = linked.receives();
         let arrived = async {
             match &channel {
                 _ if receives => waiting.await,
@@ -330,7 +335,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
             },
             () = expired(settles) => self.input.settle(),
             () = arrived => {}
-            _ = self.alive.tick(), if looping && !binary => self.out.extend_from_slice(reply::ALIVE.as_bytes()),
+            _ = self.alive.tick(), if looping => self.session.say_alive(&mut self.out),
         }
         Ok(())
     }

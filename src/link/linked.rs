@@ -10,8 +10,8 @@ use crate::backlog::Numbered;
 use crate::error::with_causes;
 use crate::event::Tag;
 use crate::hub::{Channel, Hub, SubmitError};
-use crate::wire::link::numbered;
 use crate::wire::link::reply::{self, Status};
+use crate::wire::link::{Session, numbered};
 
 /// Events that may be on their way to a link, not acknowledged yet.
 const WINDOW: usize = 1024;
@@ -163,8 +163,8 @@ impl Linked {
         self.receives.is_some()
     }
 
-    /// Appends lines of the events that come next; gives these events.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>) -> Vec<Numbered> {
+    /// Appends the events that come next, in the session's mode; gives them.
+    pub(super) fn write(&mut self, session: &mut Session, out: &mut Vec<u8>) -> Vec<Numbered> {
         let Some(receives) = &mut self.receives else {
             return Vec::new();
         };
@@ -184,8 +184,7 @@ impl Linked {
         events.retain(|one| standing.channel().wants(one.event.event()));
         for Numbered { number, event } in &events {
             let tag = event.tag().unwrap_or(UNKNOWN);
-            numbered::write(*number, tag, event.event(), out);
-            out.extend_from_slice(b"\r\n");
+            session.say_linked(*number, tag, event.event(), out);
             *said = *number;
         }
         if backlog.up_to(*said) == 0 {
@@ -204,7 +203,7 @@ impl Linked {
                 return std::future::pending().await;
             };
             let backlog = standing.backlog();
-            // An acknowledgement is a line, which is looked at anyway.
+            // An acknowledgement is a command, which is looked at anyway.
             if backlog.up_to(said) >= WINDOW {
                 return std::future::pending().await;
             }

@@ -8,11 +8,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use zeroize::Zeroizing;
 
 use super::RemoteError;
+use crate::event::{Event, Tag};
 use crate::net::lookup;
 use crate::net::stream::{Route, Stream};
 use crate::wire::binary::Cipher;
 use crate::wire::line::{Line, LineReader};
 use crate::wire::link::frames::Frames;
+use crate::wire::link::numbered;
 
 /// Bytes of a line; the longest event has about 2700.
 const LINE: usize = 16 * 1024;
@@ -106,6 +108,22 @@ impl Connection {
 
     /// Sends a command, its words with blanks between them, and waits for the answer.
     pub(super) async fn ask(&mut self, words: &[&str]) -> Result<Reply, RemoteError> {
+        if !self.put(words)? {
+            return Ok(Reply {
+                ok: true,
+                ..Reply::default()
+            });
+        }
+        match timeout(self.patience, self.flush()).await {
+            Ok(written) => written?,
+            Err(_) => return Err(RemoteError::Silent(self.patience)),
+        }
+        self.reply().await
+    }
+
+    /// Puts a command down, which is written when something is waited for. False where it is said
+    /// along with the next one.
+    pub(super) fn put(&mut self, words: &[&str]) -> Result<bool, RemoteError> {
         match &mut self.frames {
             None => {
                 for (at, word) in words.iter().enumerate() {
@@ -118,26 +136,35 @@ impl Connection {
             }
             Some(frames) => match frames.command(words)? {
                 Some(bytes) => self.out.extend_from_slice(&bytes),
-                // It is said along with the next one.
-                None => {
-                    return Ok(Reply {
-                        ok: true,
-                        ..Reply::default()
-                    });
-                }
+                None => return Ok(false),
             },
         }
-        match timeout(self.patience, self.flush()).await {
-            Ok(written) => written?,
-            Err(_) => return Err(RemoteError::Silent(self.patience)),
-        }
-        self.reply().await
+        Ok(true)
     }
 
-    /// Puts a line down, which is written when something is waited for. Not for the binary mode.
-    pub(super) fn put(&mut self, line: &[u8]) {
-        self.out.extend_from_slice(line);
-        self.out.extend_from_slice(b"\r\n");
+    /// The same with an event of a link.
+    pub(super) fn put_event(
+        &mut self,
+        number: u64,
+        tag: Tag,
+        event: &Event,
+    ) -> Result<(), RemoteError> {
+        let out = &mut self.out;
+        match &mut self.frames {
+            None => {
+                let mut line = b"XSEND ".to_vec();
+                numbered::write(number, tag, event, &mut line);
+                line.extend_from_slice(b"\r\n");
+                out.extend_from_slice(&line);
+            }
+            Some(frames) => out.extend_from_slice(&frames.link_event(number, tag, event)?),
+        }
+        Ok(())
+    }
+
+    /// True in the binary mode.
+    pub(super) fn is_binary(&self) -> bool {
+        self.frames.is_some()
     }
 
     /// How long the far end may take for an answer.

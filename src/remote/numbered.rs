@@ -91,7 +91,6 @@ async fn send(
     let mut cursor = last;
     let mut under_way: VecDeque<Option<crate::backlog::Numbered>> = VecDeque::new();
     let mut full = false;
-    let mut line = Vec::new();
     // When the far end has to have answered something.
     let mut due = None;
     loop {
@@ -100,11 +99,8 @@ async fn send(
         }
         if !full && under_way.len() < WINDOW {
             for one in link.backlog().after(cursor, BATCH) {
-                line.clear();
                 let tag = one.event.tag().unwrap_or_else(|| link.hub().new_tag());
-                line.extend_from_slice(b"XSEND ");
-                numbered::write(one.number, tag, one.event.event(), &mut line);
-                connection.put(&line);
+                connection.put_event(one.number, tag, one.event.event())?;
                 link.sending_numbered(one.number);
                 cursor = one.number;
                 under_way.push_back(Some(one));
@@ -125,7 +121,7 @@ async fn send(
         let said = match said? {
             Some(said) => said,
             None if under_way.is_empty() => {
-                connection.put(b"NOOP");
+                connection.put(&["NOOP"])?;
                 under_way.push_back(None);
                 continue;
             }
@@ -229,7 +225,7 @@ pub(super) async fn receive(
         if taken > told && (taken - told >= ACKNOWLEDGE || now) {
             if link.hub().secured().await {
                 link.backlog().note_heard();
-                connection.put(format!("XACK {taken}").as_bytes());
+                connection.put(&["XACK", &taken.to_string()])?;
                 told = taken;
                 tell_at = None;
             } else {

@@ -8,13 +8,14 @@ use tokio::time::{Instant, sleep};
 
 use super::RemoteError;
 use super::connection::{Connection, printable};
+use super::courier::ALIVE;
 use super::link::Link;
 use super::numbered;
 use crate::event::text::{Defaults, parse};
 use crate::event::{Event, FilterPair, Guid};
 use crate::os::now;
 
-/// A far end in the receive loop says something every two seconds.
+/// A far end in the receive loop says something every two seconds, or answers in the binary mode.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// When to try again what found no room.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -37,9 +38,7 @@ pub(super) async fn receive(
     inbox: &mut Inbox,
 ) -> Result<Infallible, RemoteError> {
     set_filter(link, connection).await?;
-    if link.config().cipher.is_none()
-        && let Some(queue) = numbered::listen(link, connection).await?
-    {
+    if let Some(queue) = numbered::listen(link, connection).await? {
         return numbered::receive(link, connection, queue).await;
     }
     let reply = connection.ask(&["RCVLOOP"]).await?;
@@ -73,6 +72,11 @@ pub(super) async fn receive(
                 tokio::task::yield_now().await;
             }
             () = sleep(AGAIN), if !inbox.is_empty() => put(link, inbox),
+            // In the binary mode a receive loop says nothing that is no event, unless it is asked.
+            () = sleep(ALIVE), if room && connection.is_binary() => {
+                connection.put(&["NOOP"])?;
+                continue;
+            }
         }
         if room {
             silent = Instant::now() + SILENCE;
@@ -162,7 +166,8 @@ fn put(link: &Link, inbox: &mut Inbox) {
 mod tests {
     use std::sync::Arc;
 
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream, DuplexStream};
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream, DuplexStream};
+    use tokio::task::JoinHandle;
     use tokio_util::sync::CancellationToken;
     use zeroize::Zeroizing;
 
@@ -172,6 +177,9 @@ mod tests {
     use crate::hub::{Hub, Routing};
     use crate::net::stream::Route;
     use crate::remote::connection::Terms;
+    use crate::wire::binary::code::error;
+    use crate::wire::binary::{Cipher, Frame, FrameReader, Strength, write_reply};
+    use crate::wire::link::command::find_code;
 
     fn link() -> Arc<Link> {
         let text = "{\"links\": {\"host\": \"far\", \"user\": \"me\", \"password\": \"it\"}}";
@@ -208,11 +216,8 @@ mod tests {
         stream.flush().await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn ten_seconds_of_silence_are_noticed() {
-        let (near, far) = tokio::io::duplex(4096);
-        let link = link();
-        let terms = Terms {
+    fn terms(cipher: Option<Cipher>) -> Terms {
+        Terms {
             route: Route {
                 host: "far".to_owned(),
                 port: 1,
@@ -222,23 +227,24 @@ mod tests {
             },
             user: "me".to_owned(),
             password: Zeroizing::new("it".to_owned()),
-            cipher: None,
+            cipher,
             patience: Duration::from_secs(5),
-        };
-        let receiving = tokio::spawn(async move {
+        }
+    }
+
+    /// The receiving end; ends with why.
+    fn receiving(near: DuplexStream, cipher: Option<Cipher>) -> JoinHandle<RemoteError> {
+        let link = link();
+        tokio::spawn(async move {
+            let terms = terms(cipher);
             let mut connection = Connection::begin(Box::new(near), &terms).await.unwrap();
             let mut inbox = Inbox::new();
             let Err(lost) = receive(&link, &mut connection, &mut inbox).await;
             lost
-        });
-        let mut far = BufStream::new(far);
-        far_end(&mut far).await;
-        // It lives, for a minute.
-        for _ in 0..30 {
-            sleep(Duration::from_secs(2)).await;
-            far.write_all(b"+OK\r\n").await.unwrap();
-            far.flush().await.unwrap();
-        }
+        })
+    }
+
+    async fn ends_after_silence(receiving: JoinHandle<RemoteError>) {
         assert!(!receiving.is_finished());
         let hung = Instant::now();
         let lost = receiving.await.unwrap();
@@ -248,5 +254,55 @@ mod tests {
             after >= SILENCE && after < SILENCE + Duration::from_secs(1),
             "{after:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_seconds_of_silence_are_noticed() {
+        let (near, far) = tokio::io::duplex(4096);
+        let receiving = receiving(near, None);
+        let mut far = BufStream::new(far);
+        far_end(&mut far).await;
+        // It lives, for a minute.
+        for _ in 0..30 {
+            sleep(Duration::from_secs(2)).await;
+            far.write_all(b"+OK\r\n").await.unwrap();
+            far.flush().await.unwrap();
+        }
+        ends_after_silence(receiving).await;
+    }
+
+    /// It says nothing by itself in its receive loop, but answers.
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_of_the_binary_mode_is_asked_whether_it_lives() {
+        let (near, far) = tokio::io::duplex(4096);
+        let cipher = Cipher::new(Strength::Aes128, &[7; 16]).unwrap();
+        let receiving = receiving(near, Some(cipher.clone()));
+        let mut far = BufStream::new(far);
+        far.write_all(b"+OK - hello\r\n").await.unwrap();
+        far.flush().await.unwrap();
+        let mut line = String::new();
+        far.read_line(&mut line).await.unwrap();
+        far.write_all(b"+OK\r\n").await.unwrap();
+        let mut reader = FrameReader::default();
+        let mut asked = 0;
+        while asked < 12 {
+            far.flush().await.unwrap();
+            far.read_buf(reader.room()).await.unwrap();
+            let Some((Frame::Command { code, .. }, _)) = reader.next_frame(&cipher, false).unwrap()
+            else {
+                panic!("a command");
+            };
+            asked += usize::from(code == 0);
+            let error = match find_code(code).map(|entry| entry.names[0]) {
+                Some("XRCV") => error::NOT_SUPPORTED,
+                _ => error::SUCCESS,
+            };
+            let mut out = Vec::new();
+            write_reply(code, error, b"", &cipher, &mut out).unwrap();
+            far.write_all(&out).await.unwrap();
+        }
+        far.flush().await.unwrap();
+        // For a minute it lived.
+        ends_after_silence(receiving).await;
     }
 }

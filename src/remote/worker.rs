@@ -65,12 +65,7 @@ impl Worker {
                     backoff.reset();
                     let session = async {
                         courier::introduce(&self.link, &mut connection).await?;
-                        // The binary mode has no such commands.
-                        let last = match &self.terms.cipher {
-                            None => numbered::begin(&self.link, &mut connection).await?,
-                            Some(_) => None,
-                        };
-                        match last {
+                        match numbered::begin(&self.link, &mut connection).await? {
                             Some(last) => numbered::carry(&self.link, &mut connection, last).await,
                             None => courier::carry(&self.link, &mut connection, self.form).await,
                         }

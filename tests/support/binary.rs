@@ -101,6 +101,7 @@ impl Binary {
                 code,
                 error,
                 argument,
+                ..
             }) => (code, error, argument),
             other => panic!("a reply was expected: {other:?}"),
         }

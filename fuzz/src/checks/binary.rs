@@ -3,10 +3,11 @@ use std::sync::Arc;
 use vscpl2drv_link::event::frame;
 use vscpl2drv_link::wire::binary::{BadFrame, Cipher, Frame, FrameReader, Strength};
 use vscpl2drv_link::wire::line::Line;
+use vscpl2drv_link::wire::link::packed::{self, Behind};
 use vscpl2drv_link::wire::link::{Request, Session, Terms};
 
 use super::session::{allowed, identity};
-use super::{NOW, defaults};
+use super::{NOW, defaults, same};
 
 const KEY: [u8; 32] = *b"no secret at all: it is for test";
 
@@ -148,6 +149,26 @@ pub fn binary_session(bytes: &[u8]) {
                 session.log_in(identity);
             }
             Request::Close => return,
+            Request::LinkReceive { .. } => session.receive_link(),
+            // As it would go to another link.
+            Request::LinkEvent(event) => {
+                let mut out = Vec::new();
+                session.say_linked(event.number, event.tag, &event.event, &mut out);
+                session.say_alive(&mut out);
+                let (frames, bad) = found(&out, out.len(), &cipher);
+                let alive = usize::from(session.receives_link());
+                assert_eq!((frames.len(), bad), (1 + alive, None));
+                let Some(Frame::Reply {
+                    argument, maybe, ..
+                }) = frames.first()
+                else {
+                    panic!("{frames:?}");
+                };
+                let back = packed::read_event(argument, *maybe, Behind::Reply, &defaults());
+                let back = back.expect("what is written can be read");
+                assert_eq!((back.number, back.tag), (event.number, event.tag));
+                same(&back.event, &event.event);
+            }
             _ => {}
         }
     }

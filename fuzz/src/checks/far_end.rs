@@ -1,13 +1,20 @@
 use vscpl2drv_link::event::EventTime;
 use vscpl2drv_link::wire::link::frames::Frames;
 use vscpl2drv_link::wire::link::numbered::{self, Numbered};
+use vscpl2drv_link::wire::link::packed::{self, Behind};
 
 use super::binary::{cipher, wire};
 use super::{defaults, same};
 
-/// The text of an event with its number and its tag: what was read of one is read again of what is
-/// written of it.
+/// An event with its number and its tag, as text and in a frame: what was read of one is read again
+/// of what is written of it, in either form.
 pub fn numbered(bytes: &[u8]) {
+    for behind in [Behind::Command, Behind::Reply] {
+        let _ = packed::read_words(bytes, [0, b'\n']);
+        if let Ok(found) = packed::read_event(bytes, [0xFF, 0], behind, &defaults()) {
+            repack(&found);
+        }
+    }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
@@ -27,6 +34,28 @@ pub fn numbered(bytes: &[u8]) {
     if let EventTime::Unix { nanos: 1.. } = event.time {
         assert_eq!(again.event.time, event.time);
     }
+    repack(&Numbered { number, tag, event });
+}
+
+/// What is written of it for a frame is read in one way, though bytes of a CRC follow.
+fn repack(one: &Numbered) {
+    for behind in [Behind::Command, Behind::Reply] {
+        let argument = packed::event(one.number, one.tag, &one.event, behind);
+        for (shorter, maybe) in [(0, [0xFF, 0xFF]), (1, [0xFF, 0]), (2, [0, 0xFF])] {
+            let (argument, rest) = argument.split_at(argument.len() - shorter);
+            let mut maybe = maybe;
+            maybe[..shorter].copy_from_slice(rest);
+            let again = packed::read_event(argument, maybe, behind, &defaults());
+            let again = again.expect("what is written can be read");
+            assert_eq!((again.number, again.tag), (one.number, one.tag));
+            if !one.event.guid.is_zero() {
+                same(&again.event, &one.event);
+            }
+            if let EventTime::Unix { nanos: 1.. } = one.event.time {
+                assert_eq!(again.event.time, one.event.time);
+            }
+        }
+    }
 }
 
 /// What a far end says in frames becomes whole lines, and confirmations of its events, the same
@@ -37,10 +66,12 @@ pub fn far_end(bytes: &[u8]) {
     };
     let cipher = cipher(*first);
     let (wire, sound) = wire(rest, &cipher);
-    let words: &[&str] = match asked % 4 {
+    let words: &[&str] = match asked % 6 {
         0 => &["RETR", "3"],
         1 => &["CHID"],
         2 => &["GGID"],
+        4 => &["XLINK", "1", "near", "ab", "5", ""],
+        5 => &["XRCV", "1", "near", "0", "0"],
         _ => &["RCVLOOP"],
     };
     let hear = |size: usize| {

@@ -16,6 +16,16 @@ pub const SET_MASK: u16 = 18;
 /// Back to text.
 pub const TEXT: u16 = 24;
 
+/// Begins to send the events of a link between two drivers of this kind. This code and those up to
+/// 65534 are left to users.
+pub const LINK: u16 = 65_280;
+/// An event of a link, to the server.
+pub const LINK_SEND: u16 = 65_281;
+/// Asks for the events of a link; in a reply such an event, or that the server lives.
+pub const LINK_RECEIVE: u16 = 65_282;
+/// How far the events of a link have come.
+pub const LINK_ACKNOWLEDGE: u16 = 65_283;
+
 /// Errors, as the daemon numbers them.
 pub mod error {
     /// All went well.

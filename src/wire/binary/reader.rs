@@ -56,6 +56,8 @@ pub enum Frame {
         error: u16,
         /// With what.
         argument: Vec<u8>,
+        /// As for a command.
+        maybe: [u8; 2],
     },
 }
 
@@ -215,42 +217,56 @@ fn command(
 ) -> Result<Found, BadFrame> {
     let least = if kind == REPLY { 6 } else { 4 };
     let first = if settled { 1 } else { *tried + 1 };
+    // Whatever its padding is. Zeros are so much less likely by chance that they have precedence,
+    // though they come later.
+    let mut likely = None;
     for blocks in first..=MOST_BLOCKS {
         let length = blocks * BLOCK;
         let Some((plain, mark)) = open(rest, length, cipher) else {
-            return Ok(None);
+            return Ok(likely);
         };
         let used = length + BLOCK;
         let anything_goes = settled
+            && likely.is_none()
             && rest.get(used).is_none_or(|&next| {
                 next & 0x0F == cipher.strength().nibble()
                     && matches!(next >> 4, 0 | 1 | COMMAND | REPLY)
             });
-        if let Some(end) = end(&plain, least, anything_goes) {
-            let short = |at: usize| u16::from_be_bytes([plain[at], plain[at + 1]]);
-            let frame = match kind {
-                REPLY => Frame::Reply {
-                    code: short(0),
-                    error: short(2),
-                    argument: plain[4..end - 2].to_vec(),
-                },
-                _ => Frame::Command {
-                    code: short(0),
-                    argument: plain[2..end - 2].to_vec(),
-                    maybe: [plain[end - 2], plain[end - 1]],
-                },
-            };
-            return Ok(Some((frame, mark, used)));
+        match end(&plain, least) {
+            Some(End::Zeros(end)) => return Ok(Some((cut(kind, &plain, end), mark, used))),
+            Some(End::Other(end)) if anything_goes => {
+                likely = Some((cut(kind, &plain, end), mark, used));
+            }
+            _ => {}
         }
         if rest.len() > used {
             *tried = blocks.max(*tried);
         }
     }
     // The last size may end in bytes that are still to come.
-    if *tried == MOST_BLOCKS {
+    if likely.is_none() && *tried == MOST_BLOCKS {
         return Err(BadFrame::Endless);
     }
-    Ok(None)
+    Ok(likely)
+}
+
+/// The command, or the reply, that ends there.
+fn cut(kind: u8, plain: &[u8], end: usize) -> Frame {
+    let short = |at: usize| u16::from_be_bytes([plain[at], plain[at + 1]]);
+    let maybe = [plain[end - 2], plain[end - 1]];
+    match kind {
+        REPLY => Frame::Reply {
+            code: short(0),
+            error: short(2),
+            argument: plain[4..end - 2].to_vec(),
+            maybe,
+        },
+        _ => Frame::Command {
+            code: short(0),
+            argument: plain[2..end - 2].to_vec(),
+            maybe,
+        },
+    }
 }
 
 /// The first `length` bytes, decrypted with the vector behind them.
@@ -262,19 +278,25 @@ fn open(rest: &[u8], length: usize, cipher: &Cipher) -> Option<(Vec<u8>, Mark)> 
     Some((plain, Mark { iv, first }))
 }
 
-/// Where a command ends in its blocks, the CRC counted: padding is two to seventeen bytes.
-fn end(plain: &[u8], least: usize, anything_goes: bool) -> Option<usize> {
+/// Where a command ends in its blocks, the CRC counted, by what stands behind that.
+enum End {
+    Zeros(usize),
+    Other(usize),
+}
+
+/// Where a command ends, if it does: padding is two to seventeen bytes.
+fn end(plain: &[u8], least: usize) -> Option<End> {
     let first = plain.len().saturating_sub(BLOCK + 1).max(least);
     let mut crc = frame::crc(&plain[..first]);
     let mut right = None;
     for end in first..plain.len() - 1 {
         if crc == 0 {
             if plain[end..].iter().all(|&byte| byte == 0) {
-                return Some(end);
+                return Some(End::Zeros(end));
             }
-            right = right.or(Some(end));
+            right = right.or(Some(End::Other(end)));
         }
         crc = frame::crc_on(crc, &plain[end..=end]);
     }
-    right.filter(|_| anything_goes)
+    right
 }

@@ -262,10 +262,11 @@ proptest! {
                         argument.extend_from_slice(&maybe[..more]);
                         found.push((code, argument));
                     }
-                    Frame::Reply { code, error, argument } => {
+                    Frame::Reply { code, error, argument, maybe } => {
                         let mut argument = [&error.to_be_bytes()[..], &argument].concat();
                         let whole = &expected[found.len()].1;
-                        argument.extend_from_slice(&whole[argument.len().min(whole.len())..]);
+                        let more = whole.len().saturating_sub(argument.len()).min(maybe.len());
+                        argument.extend_from_slice(&maybe[..more]);
                         found.push((code, argument));
                     }
                 }

@@ -1,5 +1,6 @@
 //! Answers with something in them, in the form of either mode.
 
+use super::packed;
 use super::reply::{self, Capabilities, InterfaceRow, LastError, Status};
 use crate::event::Guid;
 use crate::wire::binary::code::error;
@@ -150,8 +151,10 @@ impl Answer {
             }
             Self::Channel(id) => out.extend(word((*id).into())),
             Self::Guid(guid) => out.extend(guid.bytes()),
-            Self::Linked { last, .. } => out.extend(last.to_be_bytes()),
-            Self::Queue(queue) => out.extend(queue.to_be_bytes()),
+            Self::Linked { last, brokers } => {
+                out.extend(packed::words(format!("{last} {brokers}").trim_end()));
+            }
+            Self::Queue(queue) => out.extend(packed::words(&format!("{queue:016x}"))),
             Self::Version => {
                 let version = reply::version();
                 let mut numbers = version.split(',').map(|n| n.parse::<u16>().unwrap_or(0));

@@ -3,6 +3,7 @@
 //! A new command is one row of [`COMMANDS`] and one match arm of the session.
 
 use crate::auth::Rights;
+use crate::wire::binary::code;
 
 /// A command of the link protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,7 +302,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::Link,
-        None,
+        Some(code::LINK),
         &["XLINK"],
         4,
         Some(Rights::LINK),
@@ -311,7 +312,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::LinkSend,
-        None,
+        Some(code::LINK_SEND),
         &["XSEND"],
         4,
         Some(Rights::LINK),
@@ -320,7 +321,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::LinkReceive,
-        None,
+        Some(code::LINK_RECEIVE),
         &["XRCV"],
         2,
         Some(Rights::LINK),
@@ -330,7 +331,7 @@ pub const COMMANDS: &[Entry] = &[
     ),
     entry(
         Command::LinkAcknowledge,
-        None,
+        Some(code::LINK_ACKNOWLEDGE),
         &["XACK"],
         2,
         Some(Rights::LINK),

@@ -66,6 +66,8 @@ pub struct Session {
     identity: Option<Identity>,
     filter: FilterPair,
     looping: bool,
+    /// What comes is what waits for a link.
+    link_receives: bool,
     history: History,
     broken: bool,
     /// Of the frames that were written, for whoever keeps them apart from those that come.
@@ -85,6 +87,7 @@ impl Session {
             identity: None,
             filter: FilterPair::default(),
             looping: false,
+            link_receives: false,
             history: History::default(),
             broken: false,
             marks: Vec::new(),

@@ -83,7 +83,9 @@ impl Session {
             self.say(reply::SUCCESS, out);
             self.asked = None;
             // Events are not for everybody's eyes.
-            self.looping &= self.secure || !self.terms.encrypted_only;
+            let anybody = !self.secure && self.terms.encrypted_only;
+            self.looping &= !anybody;
+            self.link_receives &= !anybody;
             return None;
         }
         let Some(entry) = command::find_code(code) else {
@@ -97,6 +99,11 @@ impl Session {
         if entry.command == Command::Retrieve && self.looping {
             return self.refuse(reply::NOT_SUPPORTED, out);
         }
+        if let Command::Link | Command::LinkSend | Command::LinkReceive | Command::LinkAcknowledge =
+            entry.command
+        {
+            return self.linked_frame(entry.command, &argument, maybe, now, out);
+        }
         let Some(more) = lacking(entry.command, &argument, maybe) else {
             return self.refuse(reply::PARAMETER, out);
         };
@@ -105,15 +112,8 @@ impl Session {
         match entry.command {
             Command::User => self.name_by(readings(argument, maybe), out),
             Command::Pass => self.pass(readings(argument, maybe), out),
-            Command::Send => {
-                // The frame of an event without its first byte and its CRC.
-                let kind = argument.first().map_or(0, |high| high & 0x03);
-                let mut bytes = vec![kind << 4];
-                bytes.extend_from_slice(argument);
-                let crc = frame::crc(argument);
-                bytes.extend(crc.to_be_bytes());
-                self.submit(&bytes, now, out)
-            }
+            // The frame of an event without its first byte and its CRC.
+            Command::Send => self.submit(&frame::whole(argument), now, out),
             Command::Retrieve => match *argument {
                 [] | [0, 0] => Some(Request::Retrieve(Some(1))),
                 [high, low] => {
@@ -245,7 +245,13 @@ impl Session {
         }
     }
 
-    fn reply_frame(&mut self, code: u16, error: u16, argument: &[u8], out: &mut Vec<u8>) {
+    pub(super) fn reply_frame(
+        &mut self,
+        code: u16,
+        error: u16,
+        argument: &[u8],
+        out: &mut Vec<u8>,
+    ) {
         if let Some(cipher) = &self.terms.cipher {
             let written = binary::write_reply(code, error, argument, cipher, out);
             self.note(written);
