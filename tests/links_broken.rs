@@ -39,14 +39,6 @@ impl Hole {
     }
 }
 
-/// How often the link has been left for this reason.
-fn left(near: &Server, why: &str) -> usize {
-    let log = near.log();
-    log.lines()
-        .filter(|line| line.contains(why) && line.contains("next attempt"))
-        .count()
-}
-
 fn all_come_once(subscribers: &[Subscriber], different: usize) {
     for subscriber in subscribers {
         let mut seen = Seen::default();
@@ -84,10 +76,10 @@ fn holes_in_mid_stream() {
         });
         hole.set(true);
         wait_until("the side that sends has noticed", || {
-            left(&near, "said nothing for 1 s") > round
+            near.left("said nothing for 1 s") > round
         });
         wait_until("the side that receives has noticed", || {
-            left(&near, "said nothing for 10 s") > round
+            near.left("said nothing for 10 s") > round
         });
         hole.set(false);
         one.join().unwrap();
@@ -119,7 +111,7 @@ fn a_far_end_that_is_stopped() {
     wait_until("it is in mid-stream", || near.sent("far") > 500);
     signal("-STOP", far.host.pid());
     for why in ["said nothing for 1 s", "said nothing for 10 s"] {
-        wait_until("each side has noticed", || left(&near, why) > 0);
+        wait_until("each side has noticed", || near.left(why) > 0);
     }
     signal("-CONT", far.host.pid());
     near.is_linked();

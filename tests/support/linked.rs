@@ -26,10 +26,25 @@ pub struct Server {
 impl Server {
     /// `number` makes its GUID; `links` are its links, each by name, port and more members.
     pub fn start(number: u8, broker: u16, links: &[(&str, u16, &str)], members: &str) -> Self {
+        Self::with("127.0.0.1", number, broker, links, members)
+    }
+
+    /// The same with links to another host.
+    pub fn start_to(host: &str, number: u8, broker: u16, links: &[(&str, u16, &str)]) -> Self {
+        Self::with(host, number, broker, links, "")
+    }
+
+    fn with(
+        host: &str,
+        number: u8,
+        broker: u16,
+        links: &[(&str, u16, &str)],
+        members: &str,
+    ) -> Self {
         let place = TempDir::new().unwrap();
         let one = |(name, port, more): &(&str, u16, &str)| {
             format!(
-                "{{\"name\": \"{name}\", \"host\": \"127.0.0.1\", \"port\": {port}, \
+                "{{\"name\": \"{name}\", \"host\": \"{host}\", \"port\": {port}, \
                    \"user\": \"admin\", \"password\": \"secret\", \"max-out-queue\": 1000000, \
                    \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}} {more}}}"
             )
@@ -114,6 +129,14 @@ impl Server {
         });
     }
 
+    /// How often a link has been left for this reason.
+    pub fn left(&self, why: &str) -> usize {
+        let log = self.log();
+        log.lines()
+            .filter(|line| line.contains(why) && line.contains("next attempt"))
+            .count()
+    }
+
     /// Events that the link of this name has sent.
     pub fn sent(&self, link: &str) -> usize {
         let status = self.status();
@@ -151,7 +174,7 @@ impl Seen {
     }
 
     /// What is missing of each driver, up to its last one.
-    fn gaps(&self) -> String {
+    pub fn gaps(&self) -> String {
         let mut numbers: HashMap<&str, Vec<usize>> = HashMap::new();
         for (driver, number) in self.0.keys() {
             numbers.entry(driver).or_default().push(*number);
