@@ -66,7 +66,7 @@ pub fn words(words: &str) -> Vec<u8> {
 /// [`Frame`](crate::wire::binary::Frame).
 #[must_use]
 pub fn read_words(argument: &[u8], maybe: [u8; 2]) -> Option<String> {
-    let plain = |text: &[u8]| !text.iter().any(|&byte| byte == 0 || byte == b'\n');
+    let plain = |text: &[u8]| !text.iter().any(u8::is_ascii_control);
     let mut all = complete(argument, maybe, |bytes| {
         bytes.strip_suffix(b"\n").is_some_and(plain)
     })?;
