@@ -227,6 +227,8 @@ impl Standings {
         is_dropped(&gone.user, &gone.name, gone.backlog.len(), why);
         self.hub.detach(gone.channel.id());
         gone.session().cancel();
+        // Nothing is taken any more that nobody would remember.
+        gone.taking().cancel();
         gone.channel.ended().cancel();
         gone.backlog.close();
         if let Some(folder) = self.folder_of(&gone.user, &gone.name) {

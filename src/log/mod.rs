@@ -19,6 +19,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::config::model::{LogConfig, LogLevel, LogSink};
+use crate::os;
 use pattern::{Pattern, Record};
 use rotate::RotatingFile;
 
@@ -91,7 +92,15 @@ impl Logger {
             match RotatingFile::open(&file.path, file.max_size, file.max_files) {
                 Ok(out) => add(&file.sink, &file_level, false, Box::new(out)),
                 Err(error) if file.required => return Err(failed(error)),
-                Err(_) => {}
+                // Nobody asked for it, and nobody should look for it in vain.
+                Err(error) => os::syslog(
+                    os::Priority::Warning,
+                    "vscpl2drv-link",
+                    &format!(
+                        "there is no log: {} cannot be opened: {error}",
+                        file.path.display()
+                    ),
+                ),
             }
         }
         if let Some(console) = &config.console {
