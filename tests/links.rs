@@ -245,6 +245,29 @@ fn a_node_without_a_receive_loop_is_asked() {
     near.driver.close();
 }
 
+/// A node that gives one event at a time, however many it is asked for: one visit has them all.
+#[test]
+fn a_node_that_ignores_the_count_is_asked_until_it_has_no_more() {
+    let mut left = 5;
+    let far = FarEnd::start(move |_, command| {
+        let word = command.split(' ').next().unwrap().to_uppercase();
+        Said::Text(match word.as_str() {
+            "RETR" if left == 0 => "-OK - No event(s) available\r\n".to_owned(),
+            "RETR" => {
+                left -= 1;
+                format!("0,20,3,9,,,::5,{left}\r\n+OK - Success.\r\n")
+            }
+            _ => "+OK - Success.\r\n".to_owned(),
+        })
+    });
+    let members = link(far.address(), ", \"mode\": \"poll\", \"interval\": 86400");
+    let near = Server::start(1, &members);
+    for n in (0..5).rev() {
+        assert_eq!(near.data(), [n]);
+    }
+    near.driver.close();
+}
+
 #[test]
 fn a_link_that_polls_comes_and_goes() {
     let far = FarEnd::minimal(&["0,20,3,9,,,::5,1", "0,20,3,9,,,::5,2"]);

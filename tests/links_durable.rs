@@ -454,3 +454,43 @@ fn what_waits_for_a_link_goes_with_a_user_who_is_removed_meanwhile() {
     assert_eq!(fs::read_dir(&here).unwrap().count(), 0);
     far.close();
 }
+
+/// Nothing waits for a link that never asks for it; once it has asked, all does.
+#[test]
+fn nothing_waits_for_a_link_that_only_sends() {
+    let broker = Mosquitto::start();
+    let mut far = Server::start(2, broker.port(), &[], "");
+    let port = far.port();
+    far.close();
+    far.open(&format!("127.0.0.1:{port}"));
+    let mut link = Client::log_in(far.address());
+    link.must("xlink 1 near ab 1");
+    let mut watcher = Client::log_in(far.address());
+    watcher.must("rcvloop");
+    let pass = |far: &Server, watcher: &mut Client, range: std::ops::Range<usize>| {
+        let count = range.len();
+        assert_eq!(persist(far.address(), range, |_| ()), None);
+        (0..count).for_each(|_| drop(watcher.event()));
+    };
+    pass(&far, &mut watcher, 0..10);
+    let queue = link.must("xrcv 1 near 0 0").remove(0);
+    drop(link);
+    pass(&far, &mut watcher, 10..20);
+    // What it has asked for goes on waiting.
+    let before = far.log().matches("starting version").count();
+    Client::log_in(far.address()).must("restart");
+    wait_until("it has started again", || {
+        far.log().matches("starting version").count() > before
+    });
+    far.is_reached();
+    let mut watcher = Client::log_in(far.address());
+    watcher.must("rcvloop");
+    pass(&far, &mut watcher, 20..30);
+    let mut link = Client::log_in(far.address());
+    assert_eq!(link.must(&format!("xrcv 1 near {queue} 0"))[0], queue);
+    for n in 10..30 {
+        assert_eq!(bench::number(&link.event()), n);
+    }
+    assert_eq!(link.line().as_deref(), Some("+OK"));
+    far.close();
+}

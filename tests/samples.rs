@@ -12,7 +12,12 @@ mod support;
 use support::tools::root;
 
 /// What is not there before it is made.
-const INSTALLED: &[&str] = &["key-file", "require-encryption", "tls.certificate"];
+const INSTALLED: &[&str] = &[
+    "key-file",
+    "require-encryption",
+    "tls.certificate",
+    "drivers.level2[0].path-config",
+];
 
 #[test]
 fn every_sample_is_good() {

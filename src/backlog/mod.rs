@@ -30,6 +30,8 @@ const QUEUE: &str = "queue";
 const HEARD: &str = "heard";
 /// The note that says whose it is.
 const WHO: &str = "who";
+/// The note that the other side has asked for what waits.
+const WANTED: &str = "wanted";
 /// Events that are numbered before others have their turn.
 const BATCH: usize = 256;
 
@@ -51,6 +53,8 @@ struct State {
     last: u64,
     events: VecDeque<Numbered>,
     heard: Option<Heard>,
+    /// The other side has asked for them.
+    wanted: bool,
 }
 
 /// An event and its number in the queue. Numbers grow, and there may be gaps.
@@ -69,6 +73,7 @@ pub struct Left {
     last: u64,
     events: VecDeque<Numbered>,
     heard: Option<Heard>,
+    wanted: bool,
 }
 
 impl Left {
@@ -102,6 +107,7 @@ impl Backlog {
                 last: 0,
                 events: VecDeque::new(),
                 heard: None,
+                wanted: false,
             }),
             spool: None,
             changed: Notify::new(),
@@ -148,6 +154,7 @@ impl Backlog {
                 last,
                 events,
                 heard,
+                wanted: notes.contains_key(WANTED),
             }),
             spool: Some(spool),
             changed: Notify::new(),
@@ -297,6 +304,20 @@ impl Backlog {
         count
     }
 
+    /// The other side has asked for what waits, now or before.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.state().wanted
+    }
+
+    /// The other side asks for what waits.
+    pub fn want(&self) {
+        let before = std::mem::replace(&mut self.state().wanted, true);
+        if let Some(spool) = self.spool.as_ref().filter(|_| !before) {
+            spool.note(WANTED, Vec::new());
+        }
+    }
+
     /// How far that queue of the other side was heard; 0 for another one.
     #[must_use]
     pub fn heard(&self, queue: u64) -> u64 {
@@ -378,6 +399,7 @@ impl Backlog {
             last: state.last,
             events,
             heard: state.heard,
+            wanted: state.wanted,
         }
     }
 
@@ -395,6 +417,7 @@ impl Backlog {
             last: left.last,
             events: left.events,
             heard: left.heard,
+            wanted: left.wanted,
         };
         self.count(&state);
         drop(state);

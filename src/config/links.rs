@@ -84,6 +84,12 @@ fn one(entry: &Node<'_>, o: &mut Object<'_>, file: &str, report: &mut Report) ->
     }
     let mode = mode(o, report);
     let direction = direction(o, report);
+    if mode == LinkMode::OnDemand && !direction.outward {
+        report.error(
+            entry,
+            "mode on-demand is for events that leave, and direction in lets none",
+        );
+    }
     let (filter_in, filter_out) = filters(o.take("filter"), report);
     let name = text_if_set(o.take("name"), report);
     let default = format!("{}:{}", address.host, address.port);

@@ -109,12 +109,7 @@ impl Made {
             .into_iter()
             .map(|idle| idle.run(&mut waiting))
             .collect();
-        for Unsent { name, left, .. } in waiting {
-            let lost = left.map_or(0, |left| left.len());
-            if lost > 0 {
-                tracing::error!("{lost} events have no way out: there is no link {name} any more");
-            }
-        }
+        waiting.into_iter().for_each(say_lost);
         Links(links)
     }
 }
@@ -157,6 +152,7 @@ impl Links {
                 }
             }
         }
+        waiting.into_iter().for_each(say_lost);
         let place = |running: &Running| {
             let mut all = config.links.iter();
             all.position(|link| running.is(link, form))
@@ -183,6 +179,22 @@ impl Links {
         left.iter()
             .map(|link| link.take_waiting(deadline))
             .collect()
+    }
+}
+
+fn say_lost(
+    Unsent {
+        name,
+        left,
+        on_disk,
+    }: Unsent,
+) {
+    let lost = left.map_or(0, |left| left.len());
+    if lost > 0 {
+        tracing::error!("{lost} events have no way out: there is no link {name} any more");
+    }
+    if on_disk > 0 {
+        tracing::error!("{on_disk} events stay on the disk: there is no link {name} any more");
     }
 }
 

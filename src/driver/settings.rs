@@ -54,7 +54,6 @@ pub(super) fn standing_place(config: &DriverConfig) -> Place {
     Place {
         folder: folder.map(|path| path.join("links-here")),
         sync: config.outbox.sync,
-        most: config.limits.max_out_queue,
     }
 }
 

@@ -69,7 +69,6 @@ impl Bench {
         let place = Place {
             folder: None,
             sync: false,
-            most: 1000,
         };
         let standings = Standings::new(Arc::clone(&hub), place, CancellationToken::new());
         Self {

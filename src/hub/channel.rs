@@ -228,6 +228,11 @@ impl Channel {
         self.queue.clear();
     }
 
+    /// It is served from here after all.
+    pub fn listen(&self) {
+        self.deaf.store(false, Ordering::Relaxed);
+    }
+
     /// The filter for events to the client.
     #[must_use]
     pub fn filter(&self) -> FilterPair {

@@ -66,7 +66,10 @@ impl Hub {
             match self.twins().by_uplink(&event, now) {
                 Fate::Known => return self.suppressed(),
                 Fate::Everywhere => {}
-                Fate::NotByLinks => by_links = false,
+                Fate::NotByLinks => {
+                    by_links = false;
+                    self.suppressed();
+                }
             }
         }
         if origin == Some(Origin::NOBODY) {
@@ -87,6 +90,12 @@ impl Hub {
             .unwrap_or_else(|| self.new_tag());
         let event = SharedEvent::tagged(event, origin, Some(tag));
         if let Some(target) = addressed {
+            if matches!(target.kind(), Kind::Link | Kind::Standing) {
+                if !by_links {
+                    return;
+                }
+                self.twins().leaves(event.event(), now);
+            }
             if !self.hand_over(&target, &event) {
                 self.totals.dropped.fetch_add(1, Ordering::Relaxed);
             }

@@ -425,3 +425,27 @@ fn what_comes_back_is_not_of_whoever_has_the_id_by_now() {
     hub.deliver(event("0,20,3,,,,-,2"));
     assert!(next.queue().is_empty());
 }
+
+/// An event for a node beyond a link that comes back from there by a broker ends as others do.
+#[test]
+fn an_addressed_event_goes_in_no_circle() {
+    let hub = hub_with(settings());
+    let far = Client {
+        user: user(Rights::ADMIN),
+        kind: Kind::Link,
+        peer: "far".to_owned(),
+        now: 1,
+    };
+    let link = hub.attach_with(far, 100).unwrap();
+    let node: Guid = "FF:FF:FF:FF:FF:FF:FF:FC:00:00:00:09:00:01:00:00"
+        .parse()
+        .unwrap();
+    hub.learn(&node, &link);
+    let line = "0,532,3,,2020-02-20T20:20:20Z,5,::7,\
+                255,255,255,255,255,255,255,252,0,0,0,9,0,1,0,0,1";
+    for _ in 0..20 {
+        hub.deliver(event(line));
+    }
+    assert_eq!(received(&link).len(), 3);
+    assert!(hub.totals().suppressed.load(Ordering::Relaxed) >= 17);
+}

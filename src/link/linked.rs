@@ -9,7 +9,7 @@ use super::standing::{Standing, StandingError, Standings};
 use crate::backlog::Numbered;
 use crate::error::with_causes;
 use crate::event::Tag;
-use crate::hub::{Channel, Hub, SubmitError};
+use crate::hub::{Arrival, Channel, Hub, SubmitError};
 use crate::wire::link::reply::{self, Status};
 use crate::wire::link::{Session, numbered};
 
@@ -97,8 +97,14 @@ impl Linked {
         if number <= backlog.heard(sends.queue) {
             return Ok(());
         }
+        let guid = event.guid;
         let taken = match hub.arrive(channel, event, tag) {
-            Ok(_) => Ok(()),
+            Ok(Arrival::Taken) => {
+                // Where it comes from is beyond the link.
+                hub.learn(&guid, sends.standing.channel());
+                Ok(())
+            }
+            Ok(Arrival::Known) => Ok(()),
             Err(SubmitError::Full) => {
                 sends.stalled = true;
                 return Err(reply::BUFFER_FULL);
@@ -133,6 +139,7 @@ impl Linked {
         let token = standing.arrive();
         standing.join(channel);
         standing.channel().set_filter(channel.filter());
+        standing.want();
         channel.stop_listening();
         let known = standing.backlog().queue();
         let mut cursor = 0;

@@ -42,8 +42,6 @@ pub struct Place {
     pub folder: Option<PathBuf>,
     /// What is written is on the disk, not only with the system.
     pub sync: bool,
-    /// Events for one link.
-    pub most: usize,
 }
 
 /// What waited for a link, in memory.
@@ -103,7 +101,7 @@ impl Standings {
         for Waited { user, name, left } in waited {
             let opened = users.get(&user).map(|user| self.open(user, &name));
             match opened {
-                Some(Ok(standing)) => standing.backlog.put_back(left),
+                Some(Ok(standing)) => standing.put_back(left),
                 Some(Err(error)) => cannot_be_had(&name, &error),
                 None => is_dropped(&user, &name, left.len(), GONE),
             }
@@ -186,7 +184,11 @@ impl Standings {
             peer: format!("link {name} of {}", user.name),
             now: now(),
         };
-        let channel = self.hub.attach_with(client, self.place.most)?;
+        let channel = self.hub.attach(client)?;
+        if !backlog.is_wanted() {
+            // It only sends: nobody would ever fetch what waits.
+            channel.stop_listening();
+        }
         let who = who(&user.name, name);
         channel.join(&who);
         let standing = Arc::new(Standing {
@@ -324,6 +326,19 @@ impl Standing {
     /// Another session belongs to the link.
     pub fn join(&self, channel: &Channel) {
         channel.join(&who(&self.user, &self.name));
+    }
+
+    fn put_back(&self, left: Left) {
+        self.backlog.put_back(left);
+        if self.backlog.is_wanted() {
+            self.channel.listen();
+        }
+    }
+
+    /// The link receives from now on, and what comes while it is away waits for it.
+    pub fn want(&self) {
+        self.backlog.want();
+        self.channel.listen();
     }
 
     /// The link is here: the session that it was served by before ends. Gives what ends this one.

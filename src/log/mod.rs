@@ -68,7 +68,7 @@ impl Logger {
         let (file_level, console_level) = (Arc::default(), Arc::default());
         let mut add =
             |sink: &LogSink, level: &Arc<Threshold>, colour, out: Box<dyn Write + Send>| {
-                let (out, guard) = crate::os::with_signals_blocked(|| {
+                let (out, guard) = os::with_signals_blocked(|| {
                     NonBlockingBuilder::default()
                         .lossy(true)
                         .buffered_lines_limit(LINES)
@@ -134,7 +134,7 @@ impl Logger {
         let Some(file) = config.file.as_ref().filter(|file| file.required) else {
             return Ok(());
         };
-        crate::os::can_append(&file.path).map_err(|source| LogError {
+        os::can_append(&file.path).map_err(|source| LogError {
             path: file.path.clone(),
             source,
         })
@@ -264,7 +264,7 @@ impl<S: Subscriber> Layer<S> for Lines {
                 elapsed,
                 level,
                 logger: NAME,
-                thread: crate::os::thread_id(),
+                thread: os::thread_id(),
                 message: &text,
                 colour: sink.colour,
             };

@@ -1,5 +1,6 @@
 //! A link as the driver sees it.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +35,8 @@ pub struct Link {
     backlog: Backlog,
     /// Up to this one they may have been sent.
     doubtful: AtomicU64,
+    /// Events of the far end's that found no room yet, in order.
+    inbox: Mutex<VecDeque<Event>>,
     intake: Mutex<Intake>,
     state: Mutex<State>,
     counters: Counters,
@@ -142,6 +145,7 @@ impl Link {
             channel,
             backlog,
             doubtful: AtomicU64::new(0),
+            inbox: Mutex::default(),
             intake: Mutex::new(Intake::new(hub.guid(), config.filter_in)),
             state: Mutex::default(),
             counters: Counters::default(),
@@ -223,6 +227,13 @@ impl Link {
     pub fn begin_close(&self) {
         self.hub.detach(self.channel.id());
         self.hub.remove_link(&self.config.name);
+        let lost = std::mem::take(&mut *self.inbox()).len();
+        if lost > 0 {
+            tracing::warn!(
+                link = self.config.name,
+                "{lost} events from the far end had found no room"
+            );
+        }
         self.backlog.take_rest(self.channel.queue());
         self.backlog.begin_close();
     }
@@ -253,8 +264,39 @@ impl Link {
         self.backlog.put_back(left);
     }
 
+    /// Takes an event of the far end's, which waits where there is no room for it now.
+    pub(super) fn take(&self, event: Event) {
+        let mut inbox = self.inbox();
+        // In order: whoever comes behind one that waits waits too.
+        if !inbox.is_empty() || !self.take_in(&event) {
+            inbox.push_back(event);
+        }
+    }
+
+    /// Hands on what found no room, as far as there is some now.
+    pub(super) fn put(&self) {
+        let mut inbox = self.inbox();
+        while let Some(event) = inbox.front() {
+            if !self.take_in(event) {
+                return;
+            }
+            inbox.pop_front();
+        }
+        inbox.shrink_to(64);
+    }
+
+    /// Events that have found no room yet.
+    pub(super) fn found_no_room(&self) -> usize {
+        self.inbox().len()
+    }
+
+    /// True where more may wait.
+    pub(super) fn has_room(&self) -> bool {
+        self.found_no_room() < self.config.max_in_queue
+    }
+
     /// A line that is an event of the far end's: false where there is no room for it now.
-    pub(super) fn take_in(&self, event: &Event) -> bool {
+    fn take_in(&self, event: &Event) -> bool {
         let verdict = self.intake().judge(event, self.age());
         match verdict {
             Verdict::Ours => {
@@ -274,6 +316,7 @@ impl Link {
     pub(super) fn submit(&self, event: &Event) -> bool {
         match self.hub.submit(&self.channel, self.own(event)) {
             Ok(()) => {
+                self.learn(event);
                 self.counters.received.fetch_add(1, Ordering::Relaxed);
                 true
             }
@@ -296,9 +339,9 @@ impl Link {
             self.counters.filtered.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        let event = self.own(event);
-        match self.hub.arrive(&self.channel, event, tag) {
+        match self.hub.arrive(&self.channel, self.own(event), tag) {
             Ok(Arrival::Taken) => {
+                self.learn(event);
                 self.counters.received.fetch_add(1, Ordering::Relaxed);
                 true
             }
@@ -314,11 +357,16 @@ impl Link {
         }
     }
 
-    /// As it comes in by this link; where it comes from is beyond it.
-    fn own(&self, event: &Event) -> Event {
+    /// Where an event comes from is beyond this link: one that is new here, and did not come by
+    /// another way before.
+    fn learn(&self, event: &Event) {
         if self.config.direction.outward {
             self.hub.learn(&event.guid, &self.channel);
         }
+    }
+
+    /// As it comes in by this link.
+    fn own(&self, event: &Event) -> Event {
         Event {
             obid: u32::from(self.channel.id()),
             ..event.clone()
@@ -407,6 +455,10 @@ impl Link {
         if !self.intake().comes_from_here(guid) {
             self.hub.learn(guid, &self.channel);
         }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn intake(&self) -> MutexGuard<'_, Intake> {

@@ -182,7 +182,8 @@ pub(super) async fn receive(
     let mut silent = Instant::now() + SILENCE;
     loop {
         // More than its window a far end has no reason to send.
-        let room = inbox.len() < MOST_WAITING;
+        let most = MOST_WAITING.min(link.config().max_in_queue);
+        let room = inbox.len() < most;
         let late = async {
             match tell_at {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -194,7 +195,7 @@ pub(super) async fn receive(
                 let line = line?.ok_or(RemoteError::Silent(SILENCE))?;
                 silent = Instant::now() + SILENCE;
                 hear(link, &line, &mut inbox)?;
-                while inbox.len() < MOST_WAITING
+                while inbox.len() < most
                     && let Some(line) = connection.ready()?
                 {
                     hear(link, &line, &mut inbox)?;

@@ -1,10 +1,9 @@
 //! Events from the far end: as they come, or asked for where it knows no receive loop.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::RemoteError;
 use super::connection::{Connection, printable};
@@ -12,13 +11,13 @@ use super::courier::ALIVE;
 use super::link::Link;
 use super::numbered;
 use crate::event::text::{Defaults, parse};
-use crate::event::{Event, FilterPair, Guid};
+use crate::event::{FilterPair, Guid};
 use crate::os::now;
 
 /// A far end in the receive loop says something every two seconds, or answers in the binary mode.
 pub(super) const SILENCE: Duration = Duration::from_secs(10);
 /// When to try again what found no room.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(super) const AGAIN: Duration = Duration::from_millis(100);
 /// How often a far end without a receive loop is asked.
 const POLL: Duration = Duration::from_secs(1);
 /// Events that are asked for at a time.
@@ -28,14 +27,10 @@ const ROUNDS: usize = 512;
 /// Lines that are looked at before others have their turn.
 const BATCH: usize = 256;
 
-/// Events that found no room yet, in order.
-pub(super) type Inbox = VecDeque<Event>;
-
 /// Takes what comes for as long as the connection stands.
 pub(super) async fn receive(
     link: &Link,
     connection: &mut Connection,
-    inbox: &mut Inbox,
 ) -> Result<Infallible, RemoteError> {
     set_filter(link, connection).await?;
     if let Some(queue) = numbered::listen(link, connection).await? {
@@ -49,59 +44,60 @@ pub(super) async fn receive(
             reply.status
         );
         loop {
-            retrieve(link, connection, inbox).await?;
+            retrieve(link, connection).await?;
             sleep(POLL).await;
         }
     }
     let mut silent = Instant::now() + SILENCE;
+    let mut ask = Instant::now() + ALIVE;
     loop {
-        let room = inbox.len() < link.config().max_in_queue;
+        link.put();
+        let room = link.has_room();
         tokio::select! {
-            // A far end that we do not listen to is not silent.
             line = connection.line_until(silent), if room => {
                 let line = line?.ok_or(RemoteError::Silent(SILENCE))?;
-                take(link, &line, inbox)?;
+                silent = Instant::now() + SILENCE;
+                ask = Instant::now() + ALIVE;
+                take(link, &line)?;
                 let mut more = BATCH;
                 while more > 0
-                    && inbox.len() < link.config().max_in_queue
+                    && link.has_room()
                     && let Some(line) = connection.ready()?
                 {
-                    take(link, &line, inbox)?;
+                    take(link, &line)?;
                     more -= 1;
                 }
                 tokio::task::yield_now().await;
             }
-            () = sleep(AGAIN), if !inbox.is_empty() => put(link, inbox),
+            () = sleep(AGAIN), if link.found_no_room() > 0 => {}
             // In the binary mode a receive loop says nothing that is no event, unless it is asked.
-            () = sleep(ALIVE), if room && connection.is_binary() => {
+            () = sleep_until(ask), if room && connection.is_binary() => {
                 connection.put(&["NOOP"])?;
-                continue;
+                ask = Instant::now() + ALIVE;
             }
         }
-        if room {
+        if !room {
+            // A far end that we do not listen to is not silent.
             silent = Instant::now() + SILENCE;
         }
     }
 }
 
 /// Fetches all that is there.
-pub(super) async fn retrieve(
-    link: &Link,
-    connection: &mut Connection,
-    inbox: &mut Inbox,
-) -> Result<(), RemoteError> {
+pub(super) async fn retrieve(link: &Link, connection: &mut Connection) -> Result<(), RemoteError> {
     for _ in 0..ROUNDS {
-        put(link, inbox);
-        if inbox.len() >= link.config().max_in_queue {
+        link.put();
+        if !link.has_room() {
             // It waits at the far end as well as here.
             return Ok(());
         }
         let count = RETRIEVE.to_string();
         let reply = connection.ask(&["RETR", &count]).await?;
         for line in &reply.lines {
-            take(link, line, inbox)?;
+            take(link, line)?;
         }
-        if !reply.ok || reply.lines.len() < usize::from(RETRIEVE) {
+        // Some give one at a time, whatever they are asked for.
+        if !reply.ok || reply.lines.is_empty() {
             return Ok(());
         }
     }
@@ -126,7 +122,7 @@ pub(super) async fn set_filter(
 }
 
 /// A line that the far end sent in its receive loop, or in answer to RETR.
-fn take(link: &Link, line: &str, inbox: &mut Inbox) -> Result<(), RemoteError> {
+fn take(link: &Link, line: &str) -> Result<(), RemoteError> {
     if line.starts_with("+OK") || line.trim().is_empty() {
         return Ok(());
     }
@@ -139,27 +135,10 @@ fn take(link: &Link, line: &str, inbox: &mut Inbox) -> Result<(), RemoteError> {
         guid: Guid::ZERO,
     };
     match parse(line, &defaults) {
-        // In order: whoever comes behind one that waits waits too.
-        Ok(event) if !inbox.is_empty() => inbox.push_back(event),
-        Ok(event) => {
-            if !link.take_in(&event) {
-                inbox.push_back(event);
-            }
-        }
+        Ok(event) => link.take(event),
         Err(error) => link.malformed(&error),
     }
     Ok(())
-}
-
-/// Hands on what waits, as far as there is room.
-fn put(link: &Link, inbox: &mut Inbox) {
-    while let Some(event) = inbox.front() {
-        if !link.take_in(event) {
-            return;
-        }
-        inbox.pop_front();
-    }
-    inbox.shrink_to(64);
 }
 
 #[cfg(test)]
@@ -238,8 +217,7 @@ mod tests {
         tokio::spawn(async move {
             let terms = terms(cipher);
             let mut connection = Connection::begin(Box::new(near), &terms).await.unwrap();
-            let mut inbox = Inbox::new();
-            let Err(lost) = receive(&link, &mut connection, &mut inbox).await;
+            let Err(lost) = receive(&link, &mut connection).await;
             lost
         })
     }
@@ -304,5 +282,69 @@ mod tests {
         far.flush().await.unwrap();
         // For a minute it lived.
         ends_after_silence(receiving).await;
+    }
+
+    /// A way out without room, for as long as it is shut.
+    #[derive(Debug, Default)]
+    struct Door {
+        open: std::sync::atomic::AtomicBool,
+        passed: std::sync::atomic::AtomicUsize,
+    }
+
+    impl crate::hub::Uplink for Door {
+        fn name(&self) -> &str {
+            "door"
+        }
+
+        fn reserve(&self, _: &crate::hub::SharedEvent) -> bool {
+            self.open.load(std::sync::atomic::Ordering::SeqCst)
+        }
+
+        fn commit(&self, _: Arc<crate::hub::SharedEvent>) {
+            self.passed
+                .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+
+        fn release(&self, _: &crate::hub::SharedEvent) {}
+
+        fn status(&self) -> crate::hub::UplinkStatus {
+            crate::hub::UplinkStatus::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_found_no_room_leaves_as_soon_as_there_is_and_silence_is_noticed_meanwhile() {
+        use std::sync::atomic::Ordering::SeqCst;
+        let (near, far) = tokio::io::duplex(4096);
+        let link = link();
+        let door = Arc::new(Door::default());
+        link.hub().add_uplink(Arc::clone(&door) as _);
+        let terms = terms(None);
+        let receiving = tokio::spawn(async move {
+            let mut connection = Connection::begin(Box::new(near), &terms).await.unwrap();
+            let Err(lost) = receive(&link, &mut connection).await;
+            lost
+        });
+        let mut far = BufStream::new(far);
+        far_end(&mut far).await;
+        // Without a pause that would be long enough for another look.
+        for n in 0..100 {
+            if n == 50 {
+                assert_eq!(door.passed.load(SeqCst), 0);
+                door.open.store(true, SeqCst);
+            }
+            let line = format!("0,20,3,,,,::9,{n}\r\n");
+            far.write_all(line.as_bytes()).await.unwrap();
+            far.flush().await.unwrap();
+            sleep(AGAIN / 2).await;
+        }
+        assert!(door.passed.load(SeqCst) >= 99, "{door:?}");
+        door.open.store(false, SeqCst);
+        far.write_all(b"0,20,3,,,,::9,7\r\n").await.unwrap();
+        far.flush().await.unwrap();
+        let hung = Instant::now();
+        let lost = receiving.await.unwrap();
+        assert!(matches!(lost, RemoteError::Silent(SILENCE)), "{lost}");
+        assert!(hung.elapsed() < SILENCE + Duration::from_secs(1));
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::RemoteError;
 use super::connection::{Connection, Terms};
 use super::link::{Link, Side};
-use super::receiver::Inbox;
+use super::receiver::AGAIN;
 use super::{courier, numbered, receiver};
 use crate::config::model::LinkMode;
 use crate::event::text::TextForm;
@@ -84,12 +85,11 @@ impl Worker {
     /// One connection that receives, for ever.
     async fn keep_receiving(&self) {
         let mut backoff = self.backoff();
-        let mut inbox = Inbox::new();
         loop {
             let lost = match self.open(Side::In).await {
                 Ok(mut connection) => {
                     backoff.reset();
-                    match receiver::receive(&self.link, &mut connection, &mut inbox).await {
+                    match receiver::receive(&self.link, &mut connection).await {
                         Ok(never) => match never {},
                         Err(error) => error,
                     }
@@ -103,12 +103,11 @@ impl Worker {
     /// A visit each interval.
     async fn visit_each(&self, interval: Duration) {
         let mut backoff = self.backoff();
-        let mut inbox = Inbox::new();
         loop {
-            match self.visit(&mut inbox).await {
+            match self.visit().await {
                 Ok(()) => {
                     backoff.reset();
-                    tokio::time::sleep(interval).await;
+                    self.pause(interval).await;
                 }
                 Err(error) => self.wait(Side::Out, &error, &mut backoff).await,
             }
@@ -118,11 +117,9 @@ impl Worker {
     /// A visit whenever an event waits.
     async fn visit_for_each(&self) {
         let mut backoff = self.backoff();
-        // Nothing is fetched, and nothing comes.
-        let mut inbox = Inbox::new();
         loop {
             self.link.backlog().arrived_after(0).await;
-            match self.visit(&mut inbox).await {
+            match self.visit().await {
                 Ok(()) => backoff.reset(),
                 Err(error) => self.wait(Side::Out, &error, &mut backoff).await,
             }
@@ -130,7 +127,7 @@ impl Worker {
     }
 
     /// Connects, sends what waits, fetches what is there where that is wanted, and leaves.
-    async fn visit(&self, inbox: &mut Inbox) -> Result<(), RemoteError> {
+    async fn visit(&self) -> Result<(), RemoteError> {
         let direction = self.link.config().direction;
         let fetches = direction.inward && self.link.config().mode != LinkMode::OnDemand;
         let mut connection = self.open(Side::Out).await?;
@@ -139,10 +136,18 @@ impl Worker {
             receiver::set_filter(&self.link, &mut connection).await?;
         }
         if direction.outward {
-            while courier::send_next(&self.link, &mut connection, self.form).await? {}
+            // What comes meanwhile is for the next visit.
+            let last = self.link.backlog().last();
+            let due = || {
+                self.link
+                    .backlog()
+                    .first()
+                    .is_some_and(|first| first <= last)
+            };
+            while due() && courier::send_next(&self.link, &mut connection, self.form).await? {}
         }
         if fetches {
-            receiver::retrieve(&self.link, &mut connection, inbox).await?;
+            receiver::retrieve(&self.link, &mut connection).await?;
         }
         // One visit stands for both ways.
         self.link.goes(Side::In);
@@ -178,7 +183,20 @@ impl Worker {
                 pause.as_secs_f32()
             );
         }
-        tokio::time::sleep(pause).await;
+        self.pause(pause).await;
+    }
+
+    /// Sleeps; what found no room is handed on as soon as there is.
+    async fn pause(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.link.put();
+            let next = match self.link.found_no_room() {
+                0 => end,
+                _ => end.min(Instant::now() + AGAIN),
+            };
+            tokio::time::sleep_until(next).await;
+        }
     }
 
     fn backoff(&self) -> Backoff {

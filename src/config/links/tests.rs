@@ -129,6 +129,10 @@ fn what_is_wrong_is_said_with_its_place() {
             "there is no user",
         ),
         (link("\"mode\": \"always\","), "persistent, poll, on-demand"),
+        (
+            link("\"mode\": \"on-demand\", \"direction\": \"in\","),
+            "mode on-demand is for events that leave",
+        ),
         (link("\"direction\": \"up\","), "both, in, out"),
         (link("\"name\": \"a b\","), "links[0].name"),
         (link("\"encryption\": \"aes256\","), "there is no key-file"),
