@@ -93,6 +93,8 @@ async fn all_of_it_is_there_again_from_the_disk() {
     assert_eq!(backlog.last(), first + 4);
     assert_eq!(backlog.acknowledge(first + 1), 2);
     backlog.hear(5, 1000);
+    assert!(!backlog.is_wanted());
+    backlog.want();
     assert!(backlog.secured().await);
     backlog.note_heard();
     backlog.close();
@@ -107,6 +109,7 @@ async fn all_of_it_is_there_again_from_the_disk() {
     );
     assert_eq!((backlog.heard(5), backlog.heard(6)), (1000, 0));
     assert_eq!(backlog.heard_last(), (5, 1000));
+    assert!(backlog.is_wanted());
     backlog.acknowledge(first + 4);
     backlog.put(event(6));
     // Whatever was given before and never came to the disk.
