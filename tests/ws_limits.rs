@@ -448,6 +448,8 @@ fn a_login_with_another_vector_is_a_wrong_one() {
         client.challenge();
         assert_ne!(client.sid, before, "{dialect:?}");
         assert!(client.try_log_in("admin", "secret"));
+        // As a wrong password is, so that whoever watches the log for guesses sees them.
+        server.logged("reason=it is not encrypted for this session", 1);
         // Two more are too many.
         refused(&mut client);
         refused(&mut client);

@@ -307,9 +307,12 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
         let request = self.session.handle(&text, now(), &mut out);
         if let Some((command, code)) = self.session.take_refused() {
             let (peer, user) = (self.performer.peer(), self.performer.user());
-            self.refusals.note(peer, &user, command, code.text());
             if command == AUTH {
+                // Nobody can tell whose name is in it.
+                audit::refused(peer, &user, &"it is not encrypted for this session");
                 next = self.performer.wrong_login(&mut self.session)?;
+            } else {
+                self.refusals.note(peer, &user, command, code.text());
             }
         }
         if let Some(request) = request {
