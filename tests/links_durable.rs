@@ -87,7 +87,7 @@ fn through_twenty_resets(count: usize, members: &str) {
 
 #[test]
 fn the_far_driver_is_closed_and_opened_again() {
-    far_driver_is_closed_and_opened_again(20_000, "");
+    far_driver_is_closed_and_opened_again(100_000, "");
 }
 
 #[test]
