@@ -174,9 +174,12 @@ fn qos_2_comes_once_through_resets() {
 }
 
 /// What passes between driver and broker: which event was acknowledged, and how many times the broker
-/// had been killed by then.
+/// that did so had been killed: what it says may be read after its end.
 #[derive(Default)]
 struct Acknowledged {
+    /// How many times it had been killed when a connection's first bytes came; none has gone on to
+    /// the broker by then.
+    began: HashMap<usize, usize>,
     streams: HashMap<(usize, bool), BytesMut>,
     in_flight: HashMap<(usize, u16), usize>,
     events: HashMap<usize, usize>,
@@ -184,6 +187,7 @@ struct Acknowledged {
 
 impl Acknowledged {
     fn look(&mut self, connection: usize, outward: bool, bytes: &[u8], kills: usize) {
+        let kills = *self.began.entry(connection).or_insert(kills);
         let stream = self.streams.entry((connection, outward)).or_default();
         stream.extend_from_slice(bytes);
         while let Ok(packet) = Packet::read(stream, usize::MAX) {
