@@ -274,6 +274,34 @@ fn where_a_start_fails_after_all_it_goes_on_as_before() {
     bench.driver().close();
 }
 
+/// Whether it can be had is only known once the one before is closed: nobody is cut off for that
+/// again and again.
+#[test]
+fn an_interface_that_cannot_be_had_leaves_the_one_before() {
+    let one = free_port();
+    let address = SocketAddr::from(([127, 0, 0, 1], one));
+    let bench = Bench::start(&format!("\"interface\": \"tcp://127.0.0.1:{one}\""));
+    let taken = std::net::TcpListener::bind(("127.0.0.2", one)).unwrap();
+    let wider = format!("\"interface\": \"tcp://0.0.0.0:{one}\", \"max-clients\": 7");
+    bench.edit(&wider);
+    bench.wait_for("the interfaces stay as they were until a file changes: cannot listen on");
+    let mut client = Client::log_in(address);
+    // Longer than what cannot be had waits for another try.
+    let start = std::time::Instant::now();
+    while start.elapsed() < std::time::Duration::from_secs(7) {
+        client.must("noop");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(bench.log().matches("closing interface").count(), 1);
+    assert!(bench.log().contains("configuration changed: limits"));
+    drop(taken);
+    bench.edit(&format!("{wider}, \"debug\": true"));
+    bench.wait_for("listening on 0.0.0.0");
+    client = Client::log_in(address);
+    client.must("noop");
+    bench.driver().close();
+}
+
 #[test]
 fn a_broken_file_changes_nothing_and_is_reported() {
     let bench = Bench::start(PLAIN);

@@ -11,6 +11,7 @@ use super::interfaces::places;
 use super::loaded::Loaded;
 use crate::config::model::LogConfig;
 use crate::error::with_causes;
+use crate::files::Seen;
 use crate::log::Logger;
 use crate::net::tls::server::Acceptor;
 
@@ -49,6 +50,15 @@ impl Engine {
             held.push(with_causes(&error));
             new.config.discovery.clone_from(&old.config.discovery);
         }
+        let as_failed = owned
+            .failed
+            .as_ref()
+            .filter(|failed| start && failed.seen.is_still_so());
+        let in_vain = owned.in_vain.as_ref().is_some_and(Seen::is_still_so);
+        if as_failed.is_some() || in_vain {
+            // Another try would cut people off, and end as the one before it.
+            new.keep_interfaces(old);
+        }
         let same = old.config.tls == new.config.tls && !start;
         let mut tls = match owned.interfaces.acceptor(new.config.tls.as_ref(), same) {
             Ok(tls) => tls,
@@ -67,10 +77,6 @@ impl Engine {
             tls = owned.interfaces.tls();
         }
         if start {
-            let as_failed = owned
-                .failed
-                .as_ref()
-                .filter(|failed| failed.seen.is_still_so());
             held.extend(as_failed.map(|failed| failed.why.clone()));
             if let Err(error) = Logger::check(&new.config.logging) {
                 held.push(with_causes(&error));

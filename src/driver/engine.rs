@@ -68,6 +68,8 @@ pub(super) struct Owned {
     pub(super) discovery: Discovery,
     /// A start that failed before this one.
     pub(super) failed: Option<Failed>,
+    /// The files by which interfaces could not be opened.
+    pub(super) in_vain: Option<Seen>,
     /// Events of brokers that were stopped and could not be started again.
     pub(super) stranded: Vec<Leftover>,
     /// What of a changed configuration cannot be had, as it was said last.
@@ -226,6 +228,7 @@ impl Engine {
                 links: parts.links,
                 discovery: parts.discovery,
                 failed,
+                in_vain: None,
                 stranded: Vec::new(),
                 trouble: String::new(),
             })),

@@ -309,14 +309,14 @@ impl Interfaces {
     }
 
     /// Makes them those of `wanted`: closes what is not there or has to begin again, then opens
-    /// what is missing. Sessions of the others go on.
+    /// what is missing. Sessions of the others go on. Gives what could not be opened.
     pub(super) async fn change(
         &mut self,
         wanted: &[Place],
         again: impl Fn(&Place) -> bool,
         tls: Option<Arc<Acceptor>>,
         servers: &Servers,
-    ) {
+    ) -> Vec<String> {
         let stays = |open: &Open| wanted.contains(&open.place) && !again(&open.place);
         let (stay, go): (Vec<Open>, Vec<Open>) =
             std::mem::take(&mut self.open).into_iter().partition(stays);
@@ -330,15 +330,17 @@ impl Interfaces {
                 let _ = accepting.await;
             }
         }
+        let mut missing = Vec::new();
         for place in wanted {
             if self.open.iter().any(|open| open.place == *place) {
                 continue;
             }
             match bind(place).await {
                 Ok(bound) => self.serve(bound, servers),
-                Err(error) => tracing::error!("{}", with_causes(&error)),
+                Err(error) => missing.push(with_causes(&error)),
             }
         }
+        missing
     }
 }
 

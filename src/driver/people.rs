@@ -17,12 +17,14 @@ pub(super) fn change(servers: &Servers, new: &Loaded, addresses: Capabilities) {
     let link = settings(new, addresses);
     servers.link.change(link, rules.limits.max_clients);
     servers.websocket.change(websocket_settings(new));
+    // Who is cut off does not come back.
+    gate.set(rules);
     // A session asks its channel who it belongs to when it sees that the rules are others.
     end_sessions(&gate.hub, new);
-    gate.change(rules.clone());
+    gate.announce();
     // Whoever came in by the old rules meanwhile.
     if end_sessions(&gate.hub, new) {
-        gate.change(rules);
+        gate.announce();
     }
 }
 

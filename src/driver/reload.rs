@@ -18,6 +18,7 @@ use crate::auth::Service;
 use crate::config::model::DriverConfig;
 use crate::config::{self, Severity};
 use crate::error::with_causes;
+use crate::files::Seen;
 use crate::hub::Uplink;
 use crate::net::tls::server::Acceptor;
 use crate::wire::link::reply::Capabilities;
@@ -47,6 +48,7 @@ impl Engine {
             let Some(owned) = &mut *owned else {
                 return Outcome::Done;
             };
+            let seen = Seen::now(&self.files.borrow());
             let loaded = load_again(source);
             watch::set(&self.files, files_of(&loaded, &owned.loaded, source));
             let loaded = loaded
@@ -56,7 +58,7 @@ impl Engine {
                     errors => Err(errors),
                 });
             match loaded {
-                Ok(loaded) => self.apply(loaded, host, owned, abort),
+                Ok(loaded) => self.apply(loaded, seen, host, owned, abort),
                 Err(errors) => {
                     // It may pass by itself: a descriptor was missing, or a file that is named in
                     // one that cannot be read is still to come.
@@ -74,6 +76,7 @@ impl Engine {
     fn apply(
         &self,
         new: Loaded,
+        seen: Seen,
         host: &Arc<HostPort>,
         owned: &mut Owned,
         abort: &CancellationToken,
@@ -139,7 +142,11 @@ impl Engine {
             new.config.links.clone_from(&owned.loaded.config.links);
         }
         let before = capabilities(owned);
-        self.reopen(&new, tls, owned, abort);
+        let reopened = self.reopen(&new, tls, owned, abort);
+        if !reopened {
+            owned.in_vain = Some(seen);
+            new.keep_interfaces(&owned.loaded);
+        }
         let services = owned.interfaces.services(&new.config);
         let discovery = owned.discovery.change(&new, services, &self.hub);
         if let Err(error) = owned.runtime.block_on(discovery) {
@@ -149,7 +156,7 @@ impl Engine {
                 .clone_from(&owned.loaded.config.discovery);
         }
         say_held(owned, &held);
-        if capabilities(owned) != before {
+        if capabilities(owned) != before || !reopened {
             people::change(&self.servers, &new, capabilities(owned));
         }
         say_changes(&owned.loaded.config, &new.config);
@@ -162,14 +169,15 @@ impl Engine {
     }
 
     /// Opens and closes interfaces. Where clear text was allowed, or a key was another, no session
-    /// of before goes on.
+    /// of before goes on. False where one cannot be opened, and they are as before: nobody is cut
+    /// off for another try until a file changes.
     fn reopen(
         &self,
         new: &Loaded,
         tls: Option<Arc<Acceptor>>,
         owned: &mut Owned,
         abort: &CancellationToken,
-    ) {
+    ) -> bool {
         let (old, now) = (&owned.loaded.config, &new.config);
         let other_terms = old.cipher != now.cipher || old.encrypted_only != now.encrypted_only;
         let other_tls = old.tls != now.tls;
@@ -182,13 +190,35 @@ impl Engine {
             };
             other || other_tls && place.interface.secure
         };
-        owned.runtime.block_on(async {
-            let wanted = &places(now);
+        let (wanted, before) = (places(now), places(old));
+        let tls_before = owned.interfaces.tls();
+        let interfaces = &mut owned.interfaces;
+        let missing = owned.runtime.block_on(async {
+            let work = async {
+                let missing = interfaces.change(&wanted, again, tls, &self.servers).await;
+                // What of those cannot be opened any more is tried again.
+                if !missing.is_empty() && wanted != before {
+                    let change = interfaces.change(&before, again, tls_before, &self.servers);
+                    drop(change.await);
+                    return missing;
+                }
+                for error in missing {
+                    tracing::error!("{error}");
+                }
+                Vec::new()
+            };
             tokio::select! {
-                () = owned.interfaces.change(wanted, again, tls, &self.servers) => {}
-                () = abort.cancelled() => {}
+                missing = work => missing,
+                () = abort.cancelled() => Vec::new(),
             }
         });
+        if missing.is_empty() {
+            return true;
+        }
+        for why in &missing {
+            tracing::error!("the interfaces stay as they were until a file changes: {why}");
+        }
+        false
     }
 
     /// True where all interfaces are open, and questions are answered where they are to be.

@@ -91,10 +91,15 @@ impl Gate {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on this holds. Sessions look at it, and at their server's own settings, before
-    /// their next command: what else changes has to change before.
-    pub fn change(&self, rules: Rules) {
+    /// Whoever comes in from now on does so by these rules. Those who are here see them when that
+    /// is [announced](Self::announce).
+    pub fn set(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Sessions look at the rules, and at their server's own settings, before their next command:
+    /// what else changes has to change before.
+    pub fn announce(&self) {
         self.version.fetch_add(1, Ordering::Release);
     }
 

@@ -90,7 +90,7 @@ impl Context {
     }
 
     /// From now on this holds, and so many places there are; sessions look at it when the rules of
-    /// the gate change next.
+    /// the gate are announced next.
     pub fn change(&self, settings: Settings, max_clients: usize) {
         self.seats.set_most(max_clients);
         *self

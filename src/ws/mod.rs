@@ -103,7 +103,7 @@ impl Context {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on this holds; sessions look at it when the rules of the gate change next.
+    /// From now on this holds; sessions look at it when the rules of the gate are announced next.
     pub fn change(&self, settings: Settings) {
         self.seats.set_most(settings.max_clients);
         *self
