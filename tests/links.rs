@@ -3,117 +3,22 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use vscpl2drv_link::driver::{Driver, Source};
-use vscpl2drv_link::event::text::{Defaults, parse};
-use vscpl2drv_link::event::{Event, Guid};
 
 mod support;
 
 use support::binary::key_file;
 use support::certificates::Authority;
 use support::client::Client;
-use support::dialogue;
 use support::far_end::{FarEnd, Said};
+use support::hosted::{QUIET, Server, event, guid, is_up, link};
 use support::reload::Bench;
 use support::secure::{self, joined};
 use support::tools::{PATIENCE, wait_until};
-
-/// A driver whose host is the test.
-struct Server {
-    driver: Driver,
-    place: TempDir,
-}
-
-impl Server {
-    /// `number` makes its GUID; `members` are more of the configuration.
-    fn start(number: u8, members: &str) -> Self {
-        Self::at("127.0.0.1:0", number, members)
-    }
-
-    fn at(interface: &str, number: u8, members: &str) -> Self {
-        let place = TempDir::new().unwrap();
-        let log = place.path().join("log");
-        let users = dialogue::users();
-        let config = format!(
-            "{{\"interface\": \"{interface}\", \"abi\": \"v2\", \"path-users\": {users:?}, {members} \
-              \"logging\": {{\"file-path\": {log:?}, \"file-pattern\": \"%l %v\"}}}}"
-        );
-        let guid = guid(number);
-        let opened = Driver::open(Source { config, guid });
-        let driver = opened.unwrap_or_else(|| panic!("{}", fs::read_to_string(&log).unwrap()));
-        Self { driver, place }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.driver.addresses()[0]
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
-    }
-
-    /// The host has an event for clients.
-    fn write(&self, line: &str) {
-        self.driver.write(event(line));
-    }
-
-    /// The data of what the host gets next.
-    fn data(&self) -> Vec<u8> {
-        self.driver.read(PATIENCE).unwrap().data.to_vec()
-    }
-
-    /// What the host gets within a while; nothing, if all goes well.
-    fn anything(&self, patience: Duration) -> Option<Event> {
-        self.driver.read(patience).ok()
-    }
-
-    /// Clients that are here, this one counted.
-    fn channels(&self) -> usize {
-        let mut client = Client::log_in(self.address());
-        let list = client.must("interface list");
-        list.iter()
-            .filter(|row| row.contains("client 127.0.0.1"))
-            .count()
-    }
-}
-
-fn guid(number: u8) -> Guid {
-    let text = format!("FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:{number:02X}:00:00:00:00");
-    text.parse().unwrap()
-}
-
-fn event(line: &str) -> Event {
-    let defaults = Defaults {
-        now: 1_700_000_000_000_000_000,
-        obid: 0,
-        guid: Guid::ZERO,
-    };
-    parse(line, &defaults).unwrap()
-}
-
-/// A link to an address, with more members.
-fn link(address: SocketAddr, members: &str) -> String {
-    format!(
-        "\"links\": [{{\"name\": \"far\", \"host\": \"{}\", \"port\": {}, \"user\": \"admin\", \
-          \"password\": \"secret\", \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}} {members}}}],",
-        address.ip(),
-        address.port()
-    )
-}
-
-fn is_up(server: &Server) {
-    wait_until("the link is up", || {
-        let log = server.log();
-        log.contains("connected to send") && log.contains("connected to receive")
-    });
-}
-
-const QUIET: Duration = Duration::from_millis(300);
 
 #[test]
 fn events_go_both_ways_and_none_comes_back() {
@@ -301,7 +206,10 @@ fn a_link_on_demand_is_there_for_its_events_alone() {
         .iter()
         .map(|line| line.split(' ').next().unwrap().to_owned())
         .collect();
-    assert_eq!(words, ["USER", "PASS", "SEND", "QUIT"].repeat(3));
+    let plain = ["USER", "PASS", "SEND", "QUIT"];
+    // The first visit finds out what it is.
+    let first = ["USER", "PASS", "INTERFACE", "XLINK", "SEND", "QUIT"];
+    assert_eq!(words, [&first[..], &plain, &plain].concat());
     near.driver.close();
 }
 
@@ -407,62 +315,6 @@ fn encrypted_links() {
         near.driver.close();
         far.driver.close();
     }
-}
-
-/// Events for nodes beyond a link, which the far end's list of interfaces, or its events, have
-/// shown to be there.
-#[test]
-fn events_for_a_node_go_over_the_link_that_has_its_interface() {
-    let interface = "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:00";
-    let with = format!("1,4,{interface},somebody | Started at 2026-01-01T00:00:00\r\n");
-    let start = |interfaces: String| {
-        FarEnd::start(move |_, command| {
-            Said::Text(match command {
-                "INTERFACE LIST" => format!("{interfaces}+OK - Success.\r\n"),
-                "RCVLOOP" => "+OK - Receive loop entered.\r\n".to_owned(),
-                _ => "+OK - Success.\r\n".to_owned(),
-            })
-        })
-    };
-    let (first, second) = (start(with), start(String::new()));
-    let one = |far: &FarEnd, name: &str| {
-        link(far.address(), "")
-            .replace("\"links\": [", "")
-            .replace("],", "")
-            .replace("\"far\"", &format!("\"{name}\""))
-    };
-    let links = format!(
-        "\"links\": [{}, {}],",
-        one(&first, "first"),
-        one(&second, "second")
-    );
-    let near = Server::start(1, &links);
-    wait_until("both are up", || {
-        [&first, &second]
-            .iter()
-            .all(|far| !far.heard_of("RCVLOOP").is_empty() && !far.heard_of("INTERFACE").is_empty())
-    });
-    let data = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,0,5";
-    near.write(&format!("0,532,3,,,,::1,{data},1"));
-    wait_until("the first has it", || first.heard_of("SEND").len() == 1);
-    // A node that shows itself behind the second.
-    for at in 0..second.connections() {
-        second.say(
-            at,
-            "0,20,3,9,,,0F:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:07,1\r\n",
-        );
-    }
-    assert_eq!(near.data(), [1]);
-    near.write(&format!("0,532,3,,,,::1,15,{},2", &data[2..]));
-    wait_until("the second has it", || second.heard_of("SEND").len() == 1);
-    // Anything else goes everywhere.
-    near.write("0,20,3,,,,::1,3");
-    wait_until("both have it", || {
-        first.heard_of("SEND").len() == 2 && second.heard_of("SEND").len() == 2
-    });
-    assert!(first.heard_of("SEND")[0].ends_with(",0x01"));
-    assert!(second.heard_of("SEND")[0].ends_with(",0x02"));
-    near.driver.close();
 }
 
 #[test]

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -163,99 +162,6 @@ fn the_near_driver_is_closed_and_opened_again() {
 }
 
 /// Each has a link to the other, both in both directions.
-#[test]
-fn two_servers_that_are_linked_both_ways() {
-    let brokers = [Mosquitto::start(), Mosquitto::start()];
-    let ports = [free(), free()];
-    let mut servers: Vec<Server> = (0..2)
-        .map(|at| {
-            let mut server = Server::start(
-                at as u8 + 1,
-                brokers[at].port(),
-                &[("other", ports[1 - at], "")],
-                "",
-            );
-            server.close();
-            server.open(&format!("127.0.0.1:{}", ports[at]));
-            server
-        })
-        .collect();
-    each_client_sees_each_event_once(&mut servers, 500);
-}
-
-#[test]
-fn a_ring_of_three() {
-    let brokers = [Mosquitto::start(), Mosquitto::start(), Mosquitto::start()];
-    let ports = [free(), free(), free()];
-    let mut servers: Vec<Server> = (0..3)
-        .map(|at| {
-            let next = ports[(at + 1) % 3];
-            let mut server =
-                Server::start(at as u8 + 1, brokers[at].port(), &[("next", next, "")], "");
-            server.close();
-            server.open(&format!("127.0.0.1:{}", ports[at]));
-            server
-        })
-        .collect();
-    each_client_sees_each_event_once(&mut servers, 500);
-}
-
-/// Both ends have one broker, so that each event comes by it as well.
-#[test]
-fn a_link_beside_a_broker_that_both_have() {
-    let broker = Mosquitto::start();
-    let far = Server::start(2, broker.port(), &[], "");
-    let near = Server::start(1, broker.port(), &[("far", far.port(), "")], "");
-    each_client_sees_each_event_once_of(&mut [near, far], 500, false);
-}
-
-fn free() -> u16 {
-    support::mosquitto::free_port()
-}
-
-fn each_client_sees_each_event_once(servers: &mut [Server], count: usize) {
-    each_client_sees_each_event_once_of(servers, count, true);
-}
-
-/// With `all` each of them has a link of its own.
-fn each_client_sees_each_event_once_of(servers: &mut [Server], count: usize, all: bool) {
-    servers[0].is_linked();
-    servers.iter().filter(|_| all).for_each(Server::is_linked);
-    let mut clients: Vec<Client> = servers
-        .iter()
-        .map(|server| {
-            let mut client = Client::log_in(server.address());
-            client.must("rcvloop");
-            client
-        })
-        .collect();
-    let senders: Vec<_> = servers.iter().map(|server| send(server, count)).collect();
-    senders
-        .into_iter()
-        .for_each(|sender| sender.join().unwrap());
-    // One that is equal to one that was sent is another event.
-    let mut twin = Client::log_in(servers[0].address());
-    for _ in 0..2 {
-        twin.must("send 0,20,3,,2020-02-20T20:20:20Z,5,FF:FF:00:00:00:00:00:00:00:00:00:00:00:00:00:01,7,7,7,7");
-    }
-    for (at, client) in clients.iter_mut().enumerate() {
-        let mut seen: HashMap<String, usize> = HashMap::new();
-        for _ in 0..servers.len() * count + 2 {
-            let event = client.event();
-            let fields: Vec<&str> = event.split(',').collect();
-            *seen.entry(fields[6..].join(",")).or_default() += 1;
-        }
-        let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
-        assert_eq!(twice.len(), 1, "at {at}: {twice:?}");
-        assert!(twice[0].0.starts_with("FF:FF:00"), "at {at}: {twice:?}");
-        assert_eq!(*twice[0].1, 2);
-        // And no more, however long one waits.
-        assert_eq!(client.line().as_deref(), Some("+OK"), "at {at}");
-        assert_eq!(client.line().as_deref(), Some("+OK"), "at {at}");
-    }
-    servers.iter_mut().for_each(Server::close);
-}
-
 #[test]
 fn what_waits_for_a_link_goes_with_its_user() {
     let broker = Mosquitto::start();

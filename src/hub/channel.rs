@@ -102,6 +102,14 @@ impl Origin {
     pub(super) fn is_beside(&self, channel: &Channel) -> bool {
         self.group != 0 && self.group == channel.group()
     }
+
+    /// The link that it is of, or itself.
+    pub(super) fn way(&self) -> u64 {
+        match self.group {
+            0 => self.serial,
+            group => group,
+        }
+    }
 }
 
 impl Channel {
@@ -146,6 +154,11 @@ impl Channel {
     /// True where an event came in by this channel.
     pub(super) fn is(&self, origin: Origin) -> bool {
         self.serial == origin.serial
+    }
+
+    /// True where it came in by this channel, or by another one of its link.
+    pub(super) fn is_of(&self, origin: Origin) -> bool {
+        self.is(origin) || origin.is_beside(self)
     }
 
     /// Who is logged in.

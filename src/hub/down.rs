@@ -7,6 +7,9 @@ use super::{Downlink, Hub, Kind, Origin, SharedEvent, Uplink};
 use crate::event::Event;
 use crate::wire::discovery::is_probe;
 
+/// The way of what no channel brought.
+const UPLINK: u64 = 0;
+
 impl Downlink for Hub {
     fn deliver(&self, event: Event) {
         self.hand_down(event, None);
@@ -61,16 +64,21 @@ impl Hub {
         let mut by_links = true;
         let linked = self.linked.load(Ordering::Relaxed);
         if linked && echo.is_some() {
-            self.twins().echo(&event, now);
+            let mut twins = self.twins();
+            twins.echo(&event, now);
+            by_links = !(self.has_plain() && twins.circles(&event, now));
         } else if linked {
+            if let Some(mut ways) = self.ways() {
+                ways.comes(&event, UPLINK, now);
+            }
             match self.twins().by_uplink(&event, now) {
                 Fate::Known => return self.suppressed(),
                 Fate::Everywhere => {}
-                Fate::NotByLinks => {
-                    by_links = false;
-                    self.suppressed();
-                }
+                Fate::NotByLinks => by_links = false,
             }
+        }
+        if !by_links {
+            self.suppressed();
         }
         if origin == Some(Origin::NOBODY) {
             // An answer of ours to somebody there.
@@ -84,6 +92,7 @@ impl Hub {
             return self.filtered();
         }
         self.settle_obid(&mut event, origin);
+        let way = origin.map_or(UPLINK, |origin| origin.way());
         let addressed = self.owner_of(&event, origin);
         let tag = echo
             .and_then(|echo| echo.tag)
@@ -94,7 +103,7 @@ impl Hub {
                 if !by_links {
                     return;
                 }
-                self.twins().leaves(event.event(), now);
+                self.twins().leaves(event.event(), way, now);
             }
             if !self.hand_over(&target, &event) {
                 self.totals.dropped.fetch_add(1, Ordering::Relaxed);
@@ -105,7 +114,7 @@ impl Hub {
         // With `interconnect` the others have it already.
         let others_see_it = origin.is_none() || !routing.interconnect;
         if linked && by_links {
-            self.twins().leaves(event.event(), now);
+            self.twins().leaves(event.event(), way, now);
         }
         self.fan_out(&event, |channel| {
             if !by_links && matches!(channel.kind(), Kind::Link | Kind::Standing) {

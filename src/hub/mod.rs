@@ -16,9 +16,11 @@ mod shared;
 mod sink;
 mod tags;
 mod twins;
+mod up;
 mod uplink;
+mod ways;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -35,12 +37,11 @@ pub use uplink::{Uplink, UplinkStatus};
 
 use routes::Routes;
 use tags::Tags;
-use twins::{Copy as TwinCopy, Twins};
+use twins::Twins;
+use ways::Ways;
 
 use crate::auth::{Service, User, random};
 use crate::event::{Event, FilterPair, Guid, Tag};
-use crate::wire::discovery::is_probe;
-use crate::wire::link::reply::LastError;
 
 /// How a hub routes; it may change while it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +161,11 @@ pub struct Hub {
     tags: Mutex<Tags>,
     /// There are links, or there have been.
     linked: AtomicBool,
+    /// Links of this driver without tags, or not known to have any yet.
+    plain_links: AtomicUsize,
+    /// One of another driver has been here.
+    plain_session: AtomicBool,
+    ways: Mutex<Ways>,
     twins: Mutex<Twins>,
     routes: RwLock<Routes>,
     totals: Totals,
@@ -193,6 +199,9 @@ impl Hub {
             tagged: AtomicU64::new(memory.tagged),
             tags: Mutex::new(memory.tags),
             linked: AtomicBool::new(false),
+            plain_links: AtomicUsize::new(0),
+            plain_session: AtomicBool::new(false),
+            ways: Mutex::default(),
             twins: Mutex::default(),
             routes: RwLock::default(),
             totals: Totals::default(),
@@ -357,55 +366,27 @@ impl Hub {
         }
     }
 
-    /// Takes a client's event: all uplinks have it, or none.
-    ///
-    /// # Errors
-    /// [`SubmitError::Full`] where one that must have it has no room, and
-    /// [`SubmitError::Unbearable`] where one cannot have it at all.
-    pub fn submit(&self, channel: &Channel, event: Event) -> Result<(), SubmitError> {
-        self.submit_as(channel, event, self.new_tag())
-    }
-
-    /// The same for an event of another driver, which keeps its tag: one that was here before is
-    /// not taken again.
-    ///
-    /// # Errors
-    /// As [`submit`](Self::submit); it may come again then.
-    pub fn arrive(
-        &self,
-        channel: &Channel,
-        event: Event,
-        tag: Tag,
-    ) -> Result<Arrival, SubmitError> {
-        let tags = || self.tags.lock().unwrap_or_else(PoisonError::into_inner);
-        if tag.origin == self.origin || !tags().is_new(tag) {
-            self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
-            return Ok(Arrival::Known);
-        }
-        match self.twins().by_link(&event, self.age()) {
-            TwinCopy::New => {}
-            TwinCopy::Known => {
-                self.totals.suppressed.fetch_add(1, Ordering::Relaxed);
-                return Ok(Arrival::Known);
-            }
-            TwinCopy::Awaited => {
-                tags().forget(tag);
-                return Err(SubmitError::Full);
-            }
-        }
-        match self.submit_as(channel, event.clone(), tag) {
-            Ok(()) => Ok(Arrival::Taken),
-            Err(error) => {
-                tags().forget(tag);
-                self.twins().not_taken(&event, self.age());
-                Err(error)
-            }
-        }
-    }
-
     /// The far end of a link uses a broker that this driver uses too.
     pub fn shares_a_broker(&self) {
         self.twins().share();
+    }
+
+    /// A client is a link without tags: events that come by it are looked at more closely, and
+    /// those that may come back.
+    pub fn has_plain_session(&self) {
+        self.plain_session.store(true, Ordering::Relaxed);
+    }
+
+    /// The same for a link of this driver's: there is one more, or one less.
+    pub fn has_plain_link(&self, one: bool) {
+        match one {
+            true => self.plain_links.fetch_add(1, Ordering::Relaxed),
+            false => self.plain_links.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    fn has_plain(&self) -> bool {
+        self.plain_session.load(Ordering::Relaxed) || self.plain_links.load(Ordering::Relaxed) > 0
     }
 
     /// An event that came by a link without a tag, and was found to come from here.
@@ -420,86 +401,6 @@ impl Hub {
             origin: self.origin,
             number: self.tagged.fetch_add(1, Ordering::Relaxed) + 1,
         }
-    }
-
-    fn submit_as(&self, channel: &Channel, event: Event, tag: Tag) -> Result<(), SubmitError> {
-        let origin = channel.origin();
-        let addressed = self.owner_of(&event, Some(origin));
-        let asked = is_probe(&event);
-        let event = SharedEvent::tagged(event, Some(origin), Some(tag));
-        let taken = {
-            // Held until all have it: whoever takes an uplink away waits for that.
-            let uplinks = self.uplinks.read().unwrap_or_else(PoisonError::into_inner);
-            match addressed {
-                _ if self.closed.load(Ordering::Relaxed) => Err(SubmitError::Full),
-                Some(target) if self.hand_over(&target, &event) => Ok(()),
-                Some(_) => Err(SubmitError::Full),
-                None => self.to_uplinks(&uplinks, &event),
-            }
-        };
-        if let Err(refused) = taken {
-            self.totals.refused.fetch_add(1, Ordering::Relaxed);
-            if refused == SubmitError::Full {
-                *channel.last_error() = LastError {
-                    code: channel::code::TRANSMIT_FULL,
-                    subcode: self.totals.refused.load(Ordering::Relaxed),
-                    text: "event refused: no room on its way out".to_owned(),
-                };
-            }
-            return Err(refused);
-        }
-        channel.received(event.event());
-        self.totals.submitted.fetch_add(1, Ordering::Relaxed);
-        if asked {
-            self.answer_channel(channel);
-        }
-        Ok(())
-    }
-
-    /// Waits until the events that were submitted are as safe as the uplinks promise; false where
-    /// one cannot keep its promise.
-    pub async fn secured(&self) -> bool {
-        for uplink in self.uplinks().iter() {
-            if let Some(secured) = uplink.secured()
-                && !secured.await
-            {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn to_uplinks(
-        &self,
-        uplinks: &[Arc<dyn Uplink>],
-        event: &Arc<SharedEvent>,
-    ) -> Result<(), SubmitError> {
-        let routing = self.routing();
-        if !routing.filter_out.passes(event.event()) {
-            self.totals.filtered.fetch_add(1, Ordering::Relaxed);
-        } else {
-            if !uplinks.iter().all(|uplink| uplink.bears(event.event())) {
-                return Err(SubmitError::Unbearable);
-            }
-            let no_room = uplinks.iter().position(|uplink| !uplink.reserve(event));
-            if let Some(full) = no_room {
-                uplinks[..full]
-                    .iter()
-                    .for_each(|uplink| uplink.release(event));
-                return Err(SubmitError::Full);
-            }
-            uplinks
-                .iter()
-                .for_each(|uplink| uplink.commit(Arc::clone(event)));
-        }
-        if routing.interconnect {
-            let here =
-                |origin: Origin, channel: &Channel| channel.is(origin) || origin.is_beside(channel);
-            self.fan_out(event, |channel| {
-                !event.origin().is_some_and(|origin| here(origin, channel))
-            });
-        }
-        Ok(())
     }
 
     /// To the one channel that the event is addressed to.
@@ -543,6 +444,12 @@ impl Hub {
 
     fn twins(&self) -> MutexGuard<'_, Twins> {
         self.twins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What counts by which ways events came, where that matters.
+    fn ways(&self) -> Option<MutexGuard<'_, Ways>> {
+        self.has_plain()
+            .then(|| self.ways.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn echoes(&self) -> MutexGuard<'_, Echoes> {

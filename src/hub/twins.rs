@@ -44,6 +44,9 @@ struct Copies {
     echoes: u32,
     /// Left by links.
     left: u32,
+    /// By which way the first of these came in, and how many came in by another.
+    first: u64,
+    others: u32,
     /// Since when one that a link brought waits for the other copy.
     held: Option<u64>,
     /// Entries of the order that are about it.
@@ -73,6 +76,8 @@ impl Twins {
     const IN_VAIN: u32 = 5;
     /// Equal events, of one moment, that leave by links within that time.
     const CIRCLES: u32 = 3;
+    /// Where all of them came in by one way: a client may say the same more than once.
+    const REPEATS: u32 = 16;
 
     /// An uplink brings an event that is no echo.
     pub(super) fn by_uplink(&mut self, event: &Event, now: u64) -> Fate {
@@ -135,28 +140,32 @@ impl Twins {
         self.copies(event, now).echoes += 1;
     }
 
+    /// True where an event of ours goes in a circle, through servers that know no tags.
+    pub(super) fn circles(&mut self, event: &Event, now: u64) -> bool {
+        let copies = self.copies(event, now);
+        copies.others >= Self::CIRCLES || copies.left >= Self::REPEATS
+    }
+
     /// The event that a link brought was not taken after all.
     pub(super) fn not_taken(&mut self, event: &Event, now: u64) {
         let copies = self.copies(event, now);
         copies.by_link = copies.by_link.saturating_sub(1);
     }
 
-    /// An event leaves by links.
-    pub(super) fn leaves(&mut self, event: &Event, now: u64) {
-        self.copies(event, now).left += 1;
+    /// An event leaves by links; `way` is how it came in.
+    pub(super) fn leaves(&mut self, event: &Event, way: u64, now: u64) {
+        let copies = self.copies(event, now);
+        if copies.left == 0 {
+            copies.first = way;
+        } else if copies.first != way {
+            copies.others += 1;
+        }
+        copies.left += 1;
     }
 
     fn copies(&mut self, event: &Event, now: u64) -> &mut Copies {
         self.forget(now);
-        let key = self.hasher.hash_one((
-            event.class,
-            event.vscp_type,
-            event.guid,
-            event.head.priority(),
-            &*event.data,
-            event.time.seconds(),
-            event.time.micros(),
-        ));
+        let key = likeness(&self.hasher, event);
         self.order
             .push_back((key, now.saturating_add(Self::PATIENCE)));
         let copies = self.known.entry(key).or_default();
@@ -178,6 +187,19 @@ impl Twins {
             }
         }
     }
+}
+
+/// What nobody on the way rewrites.
+pub(super) fn likeness(hasher: &RandomState, event: &Event) -> u64 {
+    hasher.hash_one((
+        event.class,
+        event.vscp_type,
+        event.guid,
+        event.head.priority(),
+        &*event.data,
+        event.time.seconds(),
+        event.time.micros(),
+    ))
 }
 
 #[cfg(test)]
@@ -220,7 +242,7 @@ mod tests {
     #[test]
     fn what_the_far_end_publishes_is_known_where_a_broker_is_shared() {
         let mut twins = Twins::default();
-        twins.leaves(&event(1), 0);
+        twins.leaves(&event(1), 1, 0);
         assert_eq!(
             twins.by_uplink(&event(1), 1),
             Fate::Everywhere,
@@ -228,7 +250,7 @@ mod tests {
         );
         twins.by_uplink(&event(9), 1);
         assert_eq!(twins.by_link(&event(9), 1), Copy::Known, "now it is known");
-        twins.leaves(&event(2), 2);
+        twins.leaves(&event(2), 1, 2);
         assert_eq!(twins.by_uplink(&event(2), 3), Fate::Known);
     }
 
@@ -253,7 +275,7 @@ mod tests {
         let mut twins = Twins::default();
         let mut rounds = 0;
         while twins.by_uplink(&event(1), rounds) == Fate::Everywhere {
-            twins.leaves(&event(1), rounds);
+            twins.leaves(&event(1), 1, rounds);
             rounds += 1;
             assert!(rounds < 10);
         }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::standing::{Standing, StandingError, Standings};
 use crate::backlog::Numbered;
 use crate::error::with_causes;
-use crate::event::Tag;
+use crate::event::{Event, Tag};
 use crate::hub::{Arrival, Channel, Hub, SubmitError};
 use crate::wire::link::reply::{self, Status};
 use crate::wire::link::{Session, numbered};
@@ -23,6 +23,8 @@ const BATCH: usize = 256;
 pub(super) struct Linked {
     sends: Option<Sends>,
     receives: Option<Receives>,
+    /// It is a link that may not number its events: it sends and receives as any client does.
+    plain: bool,
 }
 
 /// It sends.
@@ -51,6 +53,27 @@ struct Receives {
 }
 
 impl Linked {
+    /// XLINK or XRCV of a user that may not: what it sends may have been here.
+    pub(super) fn begin_plain(&mut self, hub: &Hub, channel: &Channel, name: &str) {
+        // As many as there are sessions, and apart from those of links that may.
+        channel.join(&format!("plain\0{}\0{name}", channel.user().name));
+        hub.has_plain_session();
+        self.plain = true;
+    }
+
+    /// SEND: an event of a link that may not number them is a client's else.
+    pub(super) fn submit(
+        &self,
+        hub: &Hub,
+        channel: &Channel,
+        event: Event,
+    ) -> Result<(), SubmitError> {
+        match self.plain {
+            true => hub.arrive_plain(channel, &event).map(drop),
+            false => hub.submit(channel, event),
+        }
+    }
+
     /// XLINK: gives the number of the last event that was heard.
     pub(super) fn begin(
         &mut self,
@@ -97,11 +120,10 @@ impl Linked {
         if number <= backlog.heard(sends.queue) {
             return Ok(());
         }
-        let guid = event.guid;
-        let taken = match hub.arrive(channel, event, tag) {
+        let taken = match hub.arrive(channel, &event, tag) {
             Ok(Arrival::Taken) => {
                 // Where it comes from is beyond the link.
-                hub.learn(&guid, sends.standing.channel());
+                hub.learn(&event.guid, sends.standing.channel());
                 Ok(())
             }
             Ok(Arrival::Known) => Ok(()),

@@ -212,14 +212,17 @@ impl Performer {
         out: &mut Vec<u8>,
     ) -> Next {
         match request {
-            Request::Submit(event) => match self.context.gate.hub.submit(channel, event) {
-                Ok(()) => {
-                    self.unsecured = true;
-                    session.say(reply::SUCCESS, out);
+            Request::Submit(event) => {
+                let hub = &self.context.gate.hub;
+                match self.linked.submit(hub, channel, event) {
+                    Ok(()) => {
+                        self.unsecured = true;
+                        session.say(reply::SUCCESS, out);
+                    }
+                    Err(SubmitError::Full) => session.say(reply::BUFFER_FULL, out),
+                    Err(SubmitError::Unbearable) => session.say(reply::PARAMETER, out),
                 }
-                Err(SubmitError::Full) => session.say(reply::BUFFER_FULL, out),
-                Err(SubmitError::Unbearable) => session.say(reply::PARAMETER, out),
-            },
+            }
             Request::Retrieve(count) => return self.retrieve(channel, count, session, out),
             Request::Count => session.say(Answer::Count(channel.queue().len()), out),
             Request::Clear => channel.queue().clear(),
@@ -272,6 +275,10 @@ impl Performer {
                     }
                     Err(status) => session.say(status, out),
                 }
+            }
+            Request::PlainLink { name } => {
+                let hub = &self.context.gate.hub;
+                self.linked.begin_plain(hub, channel, &name);
             }
             Request::LinkEvent(event) => {
                 let hub = &self.context.gate.hub;

@@ -19,6 +19,8 @@ pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Interfaces of the far end that are looked at.
 const INTERFACES: usize = 1024;
+/// And where each has to be asked for by itself.
+const ONE_BY_ONE: u16 = 64;
 /// What a server says that has no room for an event.
 const FULL: &str = "-OK - Buffer Full";
 
@@ -29,16 +31,44 @@ pub(super) async fn introduce(link: &Link, connection: &mut Connection) -> Resul
     let guid = connection.ask(&["GGID"]).await?;
     let guid: Option<Guid> = last(guid.ok, &guid.lines).and_then(|line| line.parse().ok());
     link.introduced(id, guid);
-    // The binary mode has them one by one.
-    if link.config().direction.outward && link.config().cipher.is_none() {
+    if link.config().direction.outward {
+        learn_interfaces(link, connection).await?;
+    }
+    Ok(())
+}
+
+/// Asks the far end which interfaces it has, where it tells us: events for nodes behind them are
+/// this link's to carry.
+pub(super) async fn learn_interfaces(
+    link: &Link,
+    connection: &mut Connection,
+) -> Result<(), RemoteError> {
+    if !connection.is_binary() {
         let list = connection.ask(&["INTERFACE", "LIST"]).await?;
         for row in list.lines.iter().filter(|_| list.ok).take(INTERFACES) {
-            if let Some(Ok(guid)) = row.split(',').nth(2).map(|text| text.trim().parse()) {
-                link.interface(&guid);
-            }
+            learn_row(link, row);
+        }
+        return Ok(());
+    }
+    // In frames they come one by one.
+    let count = connection.ask(&["INTERFACE"]).await?;
+    let count = last(count.ok, &count.lines).and_then(|line| line.parse().ok());
+    for at in 0..count.unwrap_or(0).min(ONE_BY_ONE) {
+        let row = connection.ask(&["INTERFACE", &at.to_string()]).await?;
+        match last(row.ok, &row.lines) {
+            Some(row) => learn_row(link, row),
+            // Somebody has gone meanwhile.
+            None => break,
         }
     }
     Ok(())
+}
+
+/// `id,type,GUID,name`.
+fn learn_row(link: &Link, row: &str) {
+    if let Some(Ok(guid)) = row.split(',').nth(2).map(|text| text.trim().parse()) {
+        link.interface(&guid);
+    }
 }
 
 fn last(ok: bool, lines: &[String]) -> Option<&str> {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub struct Link {
     channel: Arc<Channel>,
     /// Events that were taken from the channel's queue and that the far end may not have.
     backlog: Backlog,
+    /// The far end gives its events numbers, and takes ours by theirs; as far as is known.
+    numbers: AtomicBool,
     /// Up to this one they may have been sent.
     doubtful: AtomicU64,
     /// Events of the far end's that found no room yet, in order.
@@ -58,6 +60,8 @@ struct State {
     inward: bool,
     /// Why there is no connection, as it was said last; per side.
     trouble: [String; 2],
+    /// It was said that the user may not number events.
+    plain: bool,
     /// Reasons why events were refused, to say each once.
     reasons: Vec<String>,
 }
@@ -144,6 +148,7 @@ impl Link {
             hub: Arc::clone(hub),
             channel,
             backlog,
+            numbers: AtomicBool::new(false),
             doubtful: AtomicU64::new(0),
             inbox: Mutex::default(),
             intake: Mutex::new(Intake::new(hub.guid(), config.filter_in)),
@@ -151,6 +156,7 @@ impl Link {
             counters: Counters::default(),
             born: Instant::now(),
         });
+        hub.has_plain_link(true);
         hub.add_link(Arc::clone(&link) as _);
         let worker = Worker::new(Arc::clone(&link), terms, form);
         Ok((link, worker.run(stop)))
@@ -227,6 +233,8 @@ impl Link {
     pub fn begin_close(&self) {
         self.hub.detach(self.channel.id());
         self.hub.remove_link(&self.config.name);
+        // It is none any more.
+        self.numbers(true);
         let lost = std::mem::take(&mut *self.inbox()).len();
         if lost > 0 {
             tracing::warn!(
@@ -313,19 +321,11 @@ impl Link {
     }
 
     /// Hands an event of the far end's on, as the first time or once more.
-    pub(super) fn submit(&self, event: &Event) -> bool {
-        match self.hub.submit(&self.channel, self.own(event)) {
-            Ok(()) => {
-                self.learn(event);
-                self.counters.received.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-            Err(SubmitError::Full) => false,
-            Err(SubmitError::Unbearable) => {
-                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-        }
+    fn submit(&self, event: &Event) -> bool {
+        self.settle(
+            event,
+            self.hub.arrive_plain(&self.channel, &self.own(event)),
+        )
     }
 
     /// An event of a far end of this kind: false where there is no room for it now.
@@ -339,22 +339,23 @@ impl Link {
             self.counters.filtered.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        match self.hub.arrive(&self.channel, self.own(event), tag) {
+        let arrived = self.hub.arrive(&self.channel, &self.own(event), tag);
+        self.settle(event, arrived)
+    }
+
+    /// False where there was no room.
+    fn settle(&self, event: &Event, arrived: Result<Arrival, SubmitError>) -> bool {
+        let counter = match arrived {
             Ok(Arrival::Taken) => {
                 self.learn(event);
-                self.counters.received.fetch_add(1, Ordering::Relaxed);
-                true
+                &self.counters.received
             }
-            Ok(Arrival::Known) => {
-                self.counters.ours.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-            Err(SubmitError::Full) => false,
-            Err(SubmitError::Unbearable) => {
-                self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-        }
+            Ok(Arrival::Known) => &self.counters.ours,
+            Err(SubmitError::Full) => return false,
+            Err(SubmitError::Unbearable) => &self.counters.rejected,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     /// Where an event comes from is beyond this link: one that is new here, and did not come by
@@ -448,6 +449,31 @@ impl Link {
                  in a circle are not known by it"
             );
         }
+    }
+
+    /// Whether the far end numbers events.
+    pub(super) fn numbers(&self, numbers: bool) {
+        if self.numbers.swap(numbers, Ordering::Relaxed) != numbers {
+            self.hub.has_plain_link(!numbers);
+        }
+    }
+
+    /// The far end is of this kind, and will not have this link's user number its events. Said
+    /// once.
+    pub(super) fn may_not_number(&self) {
+        if !std::mem::replace(&mut self.state().plain, true) {
+            tracing::warn!(
+                link = self.config.name,
+                user = self.config.user,
+                "the far end gives the user no right \"link\": events go as to any other server, and \
+                 some may be lost or come twice"
+            );
+        }
+    }
+
+    /// True where that was so.
+    pub(super) fn may_not(&self) -> bool {
+        self.state().plain
     }
 
     /// There is this interface at the far end.

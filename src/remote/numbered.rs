@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::RemoteError;
-use super::connection::{Connection, printable};
+use super::connection::{Connection, Reply, printable};
 use super::courier::{ALIVE, FIRST_PAUSE, LONGEST_PAUSE, is_full};
 use super::link::Link;
 use super::receiver::SILENCE;
@@ -29,6 +29,10 @@ const ACKNOWLEDGE: u64 = 64;
 const SOON: Duration = Duration::from_millis(50);
 /// Events that may wait for room here.
 const MOST_WAITING: usize = 4096;
+/// What a driver of this kind says to a user that may not, in text and in frames.
+const NO_RIGHT: (&str, &str) = ("-OK - User does not have rights", "-OK - not allowed");
+/// A visit ends when so long nothing has come.
+const QUIET: Duration = Duration::from_millis(200);
 /// When to try again what found no room.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -46,6 +50,7 @@ pub(super) async fn begin(
     let name = &link.far_name();
     let words = ["XLINK", LINK_VERSION, name, &queue, &first, &brokers];
     let reply = connection.ask(&words).await?;
+    is_one(link, &reply);
     if reply.ok
         && reply
             .lines
@@ -60,17 +65,39 @@ pub(super) async fn begin(
     Ok(last.map(|last| last.min(backlog.last())))
 }
 
+/// Notes whether the far end numbers events, by its answer to XLINK or XRCV.
+fn is_one(link: &Link, reply: &Reply) {
+    let refused = |why: &&str| reply.status.starts_with(why);
+    link.numbers(reply.ok && !reply.lines.is_empty());
+    if !reply.ok && [NO_RIGHT.0, NO_RIGHT.1].iter().any(refused) {
+        link.may_not_number();
+    }
+}
+
 /// Sends what waits, and what comes, many at a time. The far end has all up to `last`.
 pub(super) async fn carry(
     link: &Link,
     connection: &mut Connection,
     mut last: u64,
 ) -> Result<Infallible, RemoteError> {
+    loop {
+        deliver(link, connection, last, None).await?;
+        last = link.backlog().last();
+    }
+}
+
+/// The same for what waits up to one event, and no longer than until the far end has that.
+pub(super) async fn deliver(
+    link: &Link,
+    connection: &mut Connection,
+    mut last: u64,
+    until: Option<u64>,
+) -> Result<(), RemoteError> {
     let mut pause = FIRST_PAUSE;
     loop {
         link.backlog().acknowledge(last);
-        if send(link, connection, last, &mut pause).await? {
-            continue;
+        if send(link, connection, last, until, &mut pause).await? {
+            return Ok(());
         }
         // It had no room for one, and takes none behind it until it is asked where to go on.
         sleep(pause).await;
@@ -81,11 +108,13 @@ pub(super) async fn carry(
     }
 }
 
-/// Sends from one event on; ends with false where the far end has no room.
+/// Sends from one event on; ends with false where the far end has no room, and with true where it
+/// has what was to be sent.
 async fn send(
     link: &Link,
     connection: &mut Connection,
     last: u64,
+    until: Option<u64>,
     pause: &mut Duration,
 ) -> Result<bool, RemoteError> {
     let mut cursor = last;
@@ -98,13 +127,19 @@ async fn send(
             return Ok(false);
         }
         if !full && under_way.len() < WINDOW {
-            for one in link.backlog().after(cursor, BATCH) {
+            let due =
+                |one: &crate::backlog::Numbered| until.is_none_or(|until| one.number <= until);
+            let next = link.backlog().after(cursor, BATCH);
+            for one in next.into_iter().take_while(due) {
                 let tag = one.event.tag().unwrap_or_else(|| link.hub().new_tag());
                 connection.put_event(one.number, tag, one.event.event())?;
                 link.sending_numbered(one.number);
                 cursor = one.number;
                 under_way.push_back(Some(one));
             }
+        }
+        if under_way.is_empty() && until.is_some() {
+            return Ok(true);
         }
         if under_way.is_empty() {
             due = None;
@@ -116,7 +151,7 @@ async fn send(
         let said = tokio::select! {
             biased;
             said = connection.line_until(silent) => said,
-            () = link.backlog().arrived_after(cursor), if room => continue,
+            () = link.backlog().arrived_after(cursor), if room && until.is_none() => continue,
         };
         let said = match said? {
             Some(said) => said,
@@ -164,6 +199,7 @@ pub(super) async fn listen(
     let (queue, last) = (format!("{queue:016x}"), last.to_string());
     let words = ["XRCV", LINK_VERSION, &link.far_name(), &queue, &last];
     let reply = connection.ask(&words).await?;
+    is_one(link, &reply);
     let queue = reply.lines.last().filter(|_| reply.ok);
     Ok(queue.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()))
 }
@@ -174,34 +210,56 @@ pub(super) async fn receive(
     connection: &mut Connection,
     queue: u64,
 ) -> Result<Infallible, RemoteError> {
+    loop {
+        take(link, connection, queue, None).await?;
+    }
+}
+
+/// Takes what waits, each once; what had no room waits on.
+pub(super) async fn fetch(
+    link: &Link,
+    connection: &mut Connection,
+    queue: u64,
+) -> Result<(), RemoteError> {
+    take(link, connection, queue, Some(QUIET)).await
+}
+
+/// Until for a time nothing has come.
+async fn take(
+    link: &Link,
+    connection: &mut Connection,
+    queue: u64,
+    quiet: Option<Duration>,
+) -> Result<(), RemoteError> {
     // No more than the far end's window, as it waits for us to say that we have them.
     let mut inbox: VecDeque<Numbered> = VecDeque::new();
     let mut taken = link.backlog().heard(queue);
     let mut told = taken;
     let mut tell_at: Option<Instant> = None;
     let mut silent = Instant::now() + SILENCE;
+    let mut ends = quiet.map(|quiet| Instant::now() + quiet);
+    let mut done = false;
     loop {
         // More than its window a far end has no reason to send.
         let most = MOST_WAITING.min(link.config().max_in_queue);
         let room = inbox.len() < most;
-        let late = async {
-            match tell_at {
-                Some(at) => tokio::time::sleep_until(at).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             line = connection.line_until(silent), if room => {
                 let line = line?.ok_or(RemoteError::Silent(SILENCE))?;
                 silent = Instant::now() + SILENCE;
+                let before = inbox.len();
                 hear(link, &line, &mut inbox)?;
                 while inbox.len() < most
                     && let Some(line) = connection.ready()?
                 {
                     hear(link, &line, &mut inbox)?;
                 }
+                if inbox.len() > before {
+                    ends = quiet.map(|quiet| Instant::now() + quiet);
+                }
             }
-            () = late => {}
+            () = moment(tell_at) => {}
+            () = moment(ends) => done = true,
             () = sleep(AGAIN), if !inbox.is_empty() => {}
         }
         if !room {
@@ -222,7 +280,7 @@ pub(super) async fn receive(
         if taken > told && tell_at.is_none() {
             tell_at = Some(Instant::now() + SOON);
         }
-        let now = tell_at.is_some_and(|at| at <= Instant::now());
+        let now = done || tell_at.is_some_and(|at| at <= Instant::now());
         if taken > told && (taken - told >= ACKNOWLEDGE || now) {
             if link.hub().secured().await {
                 link.backlog().note_heard();
@@ -233,7 +291,18 @@ pub(super) async fn receive(
                 tell_at = Some(Instant::now() + SOON);
             }
         }
+        if done && told == taken {
+            return Ok(());
+        }
         tokio::task::yield_now().await;
+    }
+}
+
+/// Returns at a time; never without one.
+async fn moment(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

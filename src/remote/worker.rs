@@ -15,6 +15,18 @@ use crate::config::model::LinkMode;
 use crate::event::text::TextForm;
 use crate::net::backoff::Backoff;
 
+/// How often a far end that is visited is asked what it is: a link that only sends has more to do
+/// with its events.
+const ASK_EACH: Duration = Duration::from_secs(60);
+
+/// What visits have found out about the far end.
+#[derive(Clone, Copy)]
+struct Known {
+    since: Instant,
+    /// It numbers events.
+    numbers: bool,
+}
+
 /// Works for one link.
 pub(super) struct Worker {
     link: Arc<Link>,
@@ -89,7 +101,14 @@ impl Worker {
             let lost = match self.open(Side::In).await {
                 Ok(mut connection) => {
                     backoff.reset();
-                    match receiver::receive(&self.link, &mut connection).await {
+                    let session = async {
+                        // Else the connection that sends has done so.
+                        if !self.link.config().direction.outward {
+                            courier::introduce(&self.link, &mut connection).await?;
+                        }
+                        receiver::receive(&self.link, &mut connection).await
+                    };
+                    match session.await {
                         Ok(never) => match never {},
                         Err(error) => error,
                     }
@@ -103,8 +122,9 @@ impl Worker {
     /// A visit each interval.
     async fn visit_each(&self, interval: Duration) {
         let mut backoff = self.backoff();
+        let mut known = None;
         loop {
-            match self.visit().await {
+            match self.visit(&mut known).await {
                 Ok(()) => {
                     backoff.reset();
                     self.pause(interval).await;
@@ -117,9 +137,10 @@ impl Worker {
     /// A visit whenever an event waits.
     async fn visit_for_each(&self) {
         let mut backoff = self.backoff();
+        let mut known = None;
         loop {
             self.link.backlog().arrived_after(0).await;
-            match self.visit().await {
+            match self.visit(&mut known).await {
                 Ok(()) => backoff.reset(),
                 Err(error) => self.wait(Side::Out, &error, &mut backoff).await,
             }
@@ -127,32 +148,64 @@ impl Worker {
     }
 
     /// Connects, sends what waits, fetches what is there where that is wanted, and leaves.
-    async fn visit(&self) -> Result<(), RemoteError> {
+    async fn visit(&self, known: &mut Option<Known>) -> Result<(), RemoteError> {
         let direction = self.link.config().direction;
         let fetches = direction.inward && self.link.config().mode != LinkMode::OnDemand;
         let mut connection = self.open(Side::Out).await?;
+        let fresh = known.filter(|known| known.since.elapsed() < ASK_EACH);
         if fetches {
             courier::introduce(&self.link, &mut connection).await?;
             receiver::set_filter(&self.link, &mut connection).await?;
+        } else if fresh.is_none() {
+            courier::learn_interfaces(&self.link, &mut connection).await?;
         }
+        // One of this kind is to know that this is a link, whatever it lets us do.
+        let of_this_kind = self.link.may_not();
+        let mut numbers = of_this_kind || fresh.is_none_or(|known| known.numbers);
         if direction.outward {
-            // What comes meanwhile is for the next visit.
-            let last = self.link.backlog().last();
-            let due = || {
-                self.link
-                    .backlog()
-                    .first()
-                    .is_some_and(|first| first <= last)
-            };
-            while due() && courier::send_next(&self.link, &mut connection, self.form).await? {}
+            numbers = self.deliver(&mut connection, numbers).await?;
         }
         if fetches {
-            receiver::retrieve(&self.link, &mut connection).await?;
+            let queue = match numbers {
+                true => numbered::listen(&self.link, &mut connection).await?,
+                false => None,
+            };
+            numbers = queue.is_some();
+            match queue {
+                Some(queue) => numbered::fetch(&self.link, &mut connection, queue).await?,
+                None => receiver::retrieve(&self.link, &mut connection).await?,
+            }
         }
+        *known = Some(Known {
+            since: fresh.map_or_else(Instant::now, |known| known.since),
+            numbers,
+        });
         // One visit stands for both ways.
         self.link.goes(Side::In);
         connection.quit().await;
         Ok(())
+    }
+
+    /// Sends what waits now; what comes meanwhile is for the next visit. `numbers`: the far end may
+    /// know them. True where it does.
+    async fn deliver(
+        &self,
+        connection: &mut Connection,
+        numbers: bool,
+    ) -> Result<bool, RemoteError> {
+        let backlog = self.link.backlog();
+        let until = backlog.last();
+        let last = match numbers {
+            true => numbered::begin(&self.link, connection).await?,
+            false => None,
+        };
+        if let Some(last) = last {
+            numbered::deliver(&self.link, connection, last, Some(until)).await?;
+            return Ok(true);
+        }
+        let due = || backlog.first().is_some_and(|first| first <= until);
+        while due() && courier::send_next(&self.link, connection, self.form).await? {}
+        Ok(false)
     }
 
     async fn open(&self, side: Side) -> Result<Connection, RemoteError> {

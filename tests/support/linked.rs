@@ -12,13 +12,15 @@ use vscpl2drv_link::driver::{Driver, Source};
 use super::bench::{number, persist};
 use super::client::Client;
 use super::dialogue;
-use super::mosquitto::Subscriber;
+use super::mosquitto::{Mosquitto, Subscriber};
 use super::tools::wait_until;
 
 /// A driver with a broker.
 pub struct Server {
     driver: Option<Driver>,
     pub place: TempDir,
+    /// Where it is this one's alone.
+    pub broker: Option<Mosquitto>,
     number: u8,
     pub config: String,
 }
@@ -43,9 +45,13 @@ impl Server {
     ) -> Self {
         let place = TempDir::new().unwrap();
         let one = |(name, port, more): &(&str, u16, &str)| {
+            let user = match more.contains("\"user\"") {
+                true => "",
+                false => "\"user\": \"admin\",",
+            };
             format!(
                 "{{\"name\": \"{name}\", \"host\": \"{host}\", \"port\": {port}, \
-                   \"user\": \"admin\", \"password\": \"secret\", \"max-out-queue\": 1000000, \
+                   {user} \"password\": \"secret\", \"max-out-queue\": 1000000, \
                    \"reconnect\": {{\"delay\": 1, \"delay-max\": 1}} {more}}}"
             )
         };
@@ -66,6 +72,7 @@ impl Server {
         let mut server = Self {
             driver: None,
             place,
+            broker: None,
             number,
             config,
         };

@@ -14,6 +14,7 @@ pub(crate) mod datagrams;
 pub(crate) mod dialogue;
 pub(crate) mod far_end;
 pub(crate) mod host;
+pub(crate) mod hosted;
 pub(crate) mod linked;
 pub(crate) mod mosquitto;
 pub(crate) mod network;

@@ -64,6 +64,9 @@ pub struct Frames {
     linked: bool,
 }
 
+/// What INTERFACE asks for: how many there are, or one of them.
+const INTERFACE_COUNT: [u8; 2] = [0, 0];
+const INTERFACE_ROW: [u8; 2] = [0, 1];
 /// Bytes of a number in a reply.
 const NUMBER: usize = 4;
 const NOTHING: Defaults = Defaults {
@@ -114,6 +117,13 @@ impl Frames {
                 let number = count.parse::<u16>();
                 let count = number.map_err(|_| FrameError::Number((*count).to_owned()))?;
                 self.plain("RETR", &count.to_be_bytes(), &mut out)?
+            }
+            ["INTERFACE"] => self.plain("INTERFACE", &INTERFACE_COUNT, &mut out)?,
+            ["INTERFACE", at] => {
+                let number = at.parse::<u16>();
+                let at = number.map_err(|_| FrameError::Number((*at).to_owned()))?;
+                let argument = [INTERFACE_ROW, at.to_be_bytes()].concat();
+                self.plain("INTERFACE", &argument, &mut out)?
             }
             [word @ ("NOOP" | "RCVLOOP" | "QUITLOOP" | "CDTA" | "CHID" | "GGID" | "QUIT")] => {
                 self.plain(word, &[], &mut out)?
@@ -249,6 +259,21 @@ impl Frames {
                     say(&Guid::from(guid).to_string());
                 }
             }
+            Some("INTERFACE") if answers => match argument[..] {
+                // The number of rows; or which one it is, its GUID and its name.
+                [] => {}
+                [one] => say(&u16::from_be_bytes([one, maybe[0]]).to_string()),
+                [one, two] => say(&u16::from_be_bytes([one, two]).to_string()),
+                [_, _, one, two, ref rest @ ..] => {
+                    if let Some((guid, name)) = rest.split_first_chunk::<16>() {
+                        let at = u16::from_be_bytes([one, two]);
+                        let name = String::from_utf8_lossy(name);
+                        let name = name.split(char::is_control).next().unwrap_or_default();
+                        say(&format!("{at},0,{},{name}", Guid::from(*guid)));
+                    }
+                }
+                _ => {}
+            },
             Some("XLINK") if answers => {
                 if let Some(words) = packed::read_words(&argument, maybe) {
                     let (last, brokers) = words.split_once(' ').unwrap_or((&words, ""));
@@ -368,6 +393,31 @@ mod tests {
             let said = hear(&mut frames, &cipher, (6, 0, &bytes[1..bytes.len() - 2]));
             assert_eq!(said.lines().count(), 2, "{said}");
         }
+    }
+
+    #[test]
+    fn interfaces_are_counted_and_shown_one_by_one() {
+        let (mut frames, cipher) = frames();
+        let ok = "+OK - Success.\r\n";
+        for n in 0..600_u16 {
+            frames.command(&["INTERFACE"]).unwrap();
+            let said = hear(&mut frames, &cipher, (19, 0, &n.to_be_bytes()));
+            assert_eq!(said, format!("{n}\r\n{ok}"));
+            let mut row = vec![0, 1];
+            row.extend(n.to_be_bytes());
+            row.extend([7; 16]);
+            row.extend(b"tcp/ip client 127.0.0.1:9 | Started\0");
+            frames.command(&["INTERFACE", &n.to_string()]).unwrap();
+            let said = hear(&mut frames, &cipher, (19, 0, &row));
+            let row = format!(
+                "{n},0,{},tcp/ip client 127.0.0.1:9 | Started",
+                Guid::from([7; 16])
+            );
+            assert_eq!(said, format!("{row}\r\n{ok}"));
+        }
+        frames.command(&["INTERFACE", "9"]).unwrap();
+        let said = hear(&mut frames, &cipher, (19, error::INDEX, &[]));
+        assert!(said.starts_with("-OK"), "{said}");
     }
 
     #[test]

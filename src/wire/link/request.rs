@@ -58,6 +58,11 @@ pub enum Request {
         /// Marks of the brokers that it uses.
         brokers: String,
     },
+    /// The client is the link of this name, of a user that may not number its events (answered).
+    PlainLink {
+        /// The link's name.
+        name: String,
+    },
     /// Take an event of the link, once, and answer.
     LinkEvent(Numbered),
     /// The client is the link of this name, and wants what waits for it: of this queue it has all

@@ -233,7 +233,7 @@ impl Session {
         };
         if let Err(refusal) = self.admit(entry) {
             self.say(refusal, out);
-            return None;
+            return self.plain_link(entry.command, arguments);
         }
         match entry.command {
             Command::Help => {

@@ -10,6 +10,7 @@ use crate::wire::binary::code::{EVENT_CONFIRM, SET_FILTER, TEXT};
 use crate::wire::binary::{self, BadFrame, Frame, Mark};
 use crate::wire::link::answer::{Answer, InterfacePart};
 use crate::wire::link::command::{self, Command};
+use crate::wire::link::packed;
 use crate::wire::link::reply::{self, Status};
 use crate::wire::link::request::{Request, Which};
 
@@ -94,7 +95,8 @@ impl Session {
         };
         if let Err(refusal) = self.admit(entry) {
             self.say(refusal, out);
-            return None;
+            let words = packed::read_words(&argument, maybe)?;
+            return self.plain_link(entry.command, &words);
         }
         if entry.command == Command::Retrieve && self.looping {
             return self.refuse(reply::NOT_SUPPORTED, out);

@@ -75,6 +75,14 @@ impl Session {
         }
     }
 
+    /// What a refused command tells all the same: this is a link.
+    pub(super) fn plain_link(&self, command: Command, arguments: &str) -> Option<Request> {
+        let link = matches!(command, Command::Link | Command::LinkReceive);
+        let known = self.identity.is_some() && link;
+        let name = resume(arguments).filter(|_| known)?.name;
+        Some(Request::PlainLink { name })
+    }
+
     fn link_defaults(&self, now: u64) -> Option<Defaults> {
         let identity = self.identity.as_ref()?;
         Some(Defaults {
