@@ -3,12 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`spool`] | events, and a few notes, in a folder |
+//! | `moving` | a backlog that comes to another folder while it is used |
 //!
 //! A [`Backlog`] numbers the events that wait for one other side, keeps them until it says that it
 //! has them, and remembers how far it has heard that side: so that after a break each of the two
 //! goes on where the other one is. It takes what comes in the queue of a channel, and both share
 //! the bound of that queue.
 
+mod moving;
 pub mod spool;
 
 use std::collections::VecDeque;
@@ -39,7 +41,6 @@ const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Backlog {
     state: Mutex<State>,
-    spool: Option<Spool>,
     changed: Notify,
     /// How many wait.
     held: Arc<AtomicUsize>,
@@ -53,8 +54,12 @@ struct State {
     last: u64,
     events: VecDeque<Numbered>,
     heard: Option<Heard>,
+    /// What of it was noted.
+    noted: Option<Heard>,
     /// The other side has asked for them.
     wanted: bool,
+    /// Where they are, besides.
+    spool: Option<Arc<Spool>>,
 }
 
 /// An event and its number in the queue. Numbers grow, and there may be gaps.
@@ -97,6 +102,22 @@ struct Heard {
     last: u64,
 }
 
+impl Heard {
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let number = |bytes: &[u8]| Some(u64::from_be_bytes(*bytes.first_chunk()?));
+        Some(Self {
+            queue: number(bytes)?,
+            last: number(bytes.get(8..)?)?,
+        })
+    }
+
+    fn write(self) -> Vec<u8> {
+        let mut note = self.queue.to_be_bytes().to_vec();
+        note.extend(self.last.to_be_bytes());
+        note
+    }
+}
+
 impl Backlog {
     /// One in memory, with a random number for its queue.
     #[must_use]
@@ -107,9 +128,10 @@ impl Backlog {
                 last: 0,
                 events: VecDeque::new(),
                 heard: None,
+                noted: None,
                 wanted: false,
+                spool: None,
             }),
-            spool: None,
             changed: Notify::new(),
             held: Arc::default(),
         }
@@ -136,12 +158,7 @@ impl Backlog {
             }
         };
         spool.note(WHO, who.as_bytes().to_vec());
-        let heard = notes.get(HEARD).and_then(|bytes| {
-            Some(Heard {
-                queue: number(bytes)?,
-                last: number(bytes.get(8..)?)?,
-            })
-        });
+        let heard = notes.get(HEARD).and_then(|bytes| Heard::read(bytes));
         let numbered = |kept: KeptEvent| Numbered {
             number: kept.number,
             event: SharedEvent::tagged(kept.event, None, kept.tag),
@@ -154,9 +171,10 @@ impl Backlog {
                 last,
                 events,
                 heard,
+                noted: heard,
                 wanted: notes.contains_key(WANTED),
+                spool: Some(Arc::new(spool)),
             }),
-            spool: Some(spool),
             changed: Notify::new(),
         })
     }
@@ -200,7 +218,7 @@ impl Backlog {
     /// Takes an event, over the bound of the queue if need be.
     pub fn put(&self, event: Arc<SharedEvent>) {
         let mut state = self.state();
-        let number = match &self.spool {
+        let number = match &state.spool {
             // Under the lock, so that numbers are in the order of the events.
             Some(spool) => spool.put(event.event(), event.tag()),
             None => state.last + 1,
@@ -292,14 +310,14 @@ impl Backlog {
             state.events.shrink_to(64);
         }
         self.count(&state);
-        drop(state);
         if gone.is_empty() {
             return 0;
         }
         let count = gone.len();
-        if let Some(spool) = &self.spool {
+        if let Some(spool) = &state.spool {
             spool.remove(gone);
         }
+        drop(state);
         self.changed.notify_waiters();
         count
     }
@@ -312,8 +330,9 @@ impl Backlog {
 
     /// The other side asks for what waits.
     pub fn want(&self) {
-        let before = std::mem::replace(&mut self.state().wanted, true);
-        if let Some(spool) = self.spool.as_ref().filter(|_| !before) {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.wanted, true);
+        if let Some(spool) = state.spool.as_ref().filter(|_| !before) {
             spool.note(WANTED, Vec::new());
         }
     }
@@ -342,16 +361,16 @@ impl Backlog {
 
     /// What was heard is on the disk soon. To be called when what was taken is safe itself.
     pub fn note_heard(&self) {
-        if let (Some(spool), Some(heard)) = (&self.spool, self.state().heard) {
-            let mut note = heard.queue.to_be_bytes().to_vec();
-            note.extend(heard.last.to_be_bytes());
-            spool.note(HEARD, note);
+        let mut state = self.state();
+        state.noted = state.heard;
+        if let (Some(spool), Some(heard)) = (&state.spool, state.heard) {
+            spool.note(HEARD, heard.write());
         }
     }
 
     /// Waits until all that was put is on the disk, where there is one; false where it cannot be.
     pub fn secured(&self) -> impl Future<Output = bool> + Send + use<> {
-        let secured = self.spool.as_ref().map(Spool::secured);
+        let secured = self.spool().map(|spool| spool.secured());
         async move {
             match secured {
                 Some(secured) => secured.await,
@@ -363,7 +382,11 @@ impl Backlog {
     /// True where it is on the disk.
     #[must_use]
     pub fn is_on_disk(&self) -> bool {
-        self.spool.is_some()
+        self.spool().is_some()
+    }
+
+    fn spool(&self) -> Option<Arc<Spool>> {
+        self.state().spool.clone()
     }
 
     /// Writes what is left, and how far the other side was heard, and lets go of the disk. What
@@ -375,7 +398,7 @@ impl Backlog {
     /// Lets the disk write what is left, before [`close_until`](Self::close_until) waits for it.
     pub fn begin_close(&self) {
         self.note_heard();
-        if let Some(spool) = &self.spool {
+        if let Some(spool) = self.spool() {
             spool.begin_close();
         }
     }
@@ -383,7 +406,7 @@ impl Backlog {
     /// [`close`](Self::close) until a moment that several share.
     pub fn close_until(&self, deadline: Instant) {
         self.begin_close();
-        if let Some(spool) = &self.spool {
+        if let Some(spool) = self.spool() {
             spool.close_until(deadline);
         }
     }
@@ -407,8 +430,9 @@ impl Backlog {
     /// knows what it has. On the disk, or where something waits already, behind that.
     pub fn put_back(&self, left: Left) {
         let mut state = self.state();
-        if self.spool.is_some() || state.last > 0 {
+        if state.spool.is_some() || state.last > 0 {
             drop(state);
+            self.inherit(left.wanted, left.heard);
             left.events.into_iter().for_each(|one| self.put(one.event));
             return;
         }
@@ -417,7 +441,9 @@ impl Backlog {
             last: left.last,
             events: left.events,
             heard: left.heard,
+            noted: left.heard,
             wanted: left.wanted,
+            spool: None,
         };
         self.count(&state);
         drop(state);

@@ -6,23 +6,25 @@
 //! its number is written.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use redb::backends::FileBackend;
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition,
-};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use thiserror::Error;
 use tokio::sync::watch;
 
+mod backend;
+mod moving;
 mod record;
+
+use backend::Backend;
 
 use crate::error::with_causes;
 use crate::event::{Event, Tag};
@@ -102,12 +104,15 @@ struct Shared {
     changes: Mutex<Changes>,
     changed: Condvar,
     progress: watch::Sender<Progress>,
+    /// What is written is on the disk, not only with the system.
+    sync: Arc<AtomicBool>,
 }
 
 /// An outbox on disk.
 #[derive(Debug)]
 pub struct Spool {
     shared: Arc<Shared>,
+    folder: PathBuf,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -149,10 +154,11 @@ impl Spool {
                 path: folder.to_owned(),
                 source,
             })?;
-        let (database, mut kept, last) = match open(&file, sync) {
+        let sync = Arc::new(AtomicBool::new(sync));
+        let (database, mut kept, last) = match open(&file, &sync) {
             Err(error @ (SpoolError::Database { .. } | SpoolError::Broken(_))) => {
                 set_aside(&file, &error)?;
-                open(&file, sync)?
+                open(&file, &sync)?
             }
             opened => opened?,
         };
@@ -168,11 +174,11 @@ impl Spool {
                 written: last,
                 failing: false,
             }),
+            sync,
         });
         let writer = Writer {
             shared: Arc::clone(&shared),
             file: file.clone(),
-            sync,
             database: Some(database),
         };
         let dispatch = tracing::dispatcher::get_default(Clone::clone);
@@ -187,6 +193,7 @@ impl Spool {
         .map_err(|source| SpoolError::Io { path: file, source })?;
         let spool = Self {
             shared,
+            folder: folder.to_owned(),
             writer: Mutex::new(Some(writer)),
         };
         Ok((spool, kept))
@@ -300,7 +307,6 @@ impl Shared {
 struct Writer {
     shared: Arc<Shared>,
     file: PathBuf,
-    sync: bool,
     database: Option<Database>,
 }
 
@@ -387,7 +393,7 @@ impl Writer {
         }
         // After an error the database answers nothing until it is opened anew.
         let database = self.database.take();
-        let (file, sync) = (&self.file, self.sync);
+        let (file, sync) = (&self.file, &self.shared.sync);
         let stored = guarded(file, || {
             let database = match database {
                 Some(database) => database,
@@ -443,7 +449,7 @@ fn guarded<T>(file: &Path, work: impl FnOnce() -> Result<T, SpoolError>) -> Resu
 }
 
 /// Opens a file and reads what is in it; gives the last number besides.
-fn open(file: &Path, sync: bool) -> Result<(Database, Kept, u64), SpoolError> {
+fn open(file: &Path, sync: &Arc<AtomicBool>) -> Result<(Database, Kept, u64), SpoolError> {
     guarded(file, || {
         let database = database_of(file, sync)?;
         let (kept, last) = load(&database).map_err(|source| SpoolError::Database {
@@ -496,7 +502,7 @@ fn load(database: &Database) -> Result<(Kept, u64), redb::Error> {
     Ok((kept, last))
 }
 
-fn database_of(file: &Path, sync: bool) -> Result<Database, SpoolError> {
+fn database_of(file: &Path, sync: &Arc<AtomicBool>) -> Result<Database, SpoolError> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
@@ -526,7 +532,7 @@ fn database_of(file: &Path, sync: bool) -> Result<Database, SpoolError> {
             source: Box::new(error.into()),
         },
     };
-    let backend = Backend::new(opened, sync).map_err(failed)?;
+    let backend = Backend::new(opened, Arc::clone(sync)).map_err(failed)?;
     Database::builder()
         .set_cache_size(CACHE)
         .create_with_backend(backend)
@@ -547,51 +553,6 @@ fn set_aside(file: &Path, error: &SpoolError) -> Result<(), SpoolError> {
         path: file.to_owned(),
         source,
     })
-}
-
-/// A file that is synced, or is left to the system: what a process has written survives its end
-/// either way, and a power failure only when it is synced.
-#[derive(Debug)]
-struct Backend {
-    file: FileBackend,
-    sync: bool,
-}
-
-impl Backend {
-    fn new(file: File, sync: bool) -> Result<Self, DatabaseError> {
-        let file = FileBackend::new(file)?;
-        Ok(Self { file, sync })
-    }
-}
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        if self.sync {
-            self.file.sync_data()
-        } else {
-            Ok(())
-        }
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
 }
 
 #[cfg(test)]

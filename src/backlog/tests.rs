@@ -120,3 +120,81 @@ async fn all_of_it_is_there_again_from_the_disk() {
     backlog.close();
     assert_eq!(obids(&open(1).after(0, 100)), [6]);
 }
+
+/// Whoever reads and acknowledges notices nothing, and nothing is left where it was.
+#[tokio::test]
+async fn what_waits_moves_with_its_numbers() {
+    let place = tempfile::tempdir().unwrap();
+    let [one, two] = ["one/far", "two/far"].map(|name| place.path().join(name));
+    // What was left in a folder earlier has numbers of its own.
+    let left = Backlog::on_disk(&two, false, "me", 55).unwrap();
+    (91..=92).for_each(|n| left.put(event(n)));
+    assert!(left.secured().await);
+    left.close();
+    drop(left);
+    let backlog = Backlog::in_memory(77);
+    (1..=5).for_each(|n| backlog.put(event(n)));
+    backlog.acknowledge(1);
+    backlog.hear(8, 1000);
+    backlog.note_heard();
+    backlog.hear(8, 1001);
+    backlog.want();
+    let move_to = |folder| backlog.move_to(folder, "me");
+    assert_eq!(move_to(Some((&one, false))).await.unwrap(), 4);
+    assert_eq!(backlog.place(), Some((one.clone(), false)));
+    backlog.acknowledge(2);
+    backlog.put(event(6));
+    assert_eq!(move_to(Some((&one, true))).await.unwrap(), 4);
+    assert_eq!(backlog.place(), Some((one.clone(), true)));
+    assert_eq!(move_to(Some((&two, true))).await.unwrap(), 6);
+    assert!(!one.exists(), "nothing is left");
+    let numbers: Vec<u64> = backlog.after(0, 9).iter().map(|one| one.number).collect();
+    assert_eq!(numbers[..3], [3, 4, 5]);
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    backlog.put(event(7));
+    assert!(backlog.last() > numbers[5]);
+    // In use by itself: there is no other folder to be had, and all is as before.
+    assert!(Backlog::on_disk(&two, true, "me", 1).is_err());
+    let other = Backlog::on_disk(&one, true, "me", 1).unwrap();
+    assert!(move_to(Some((&one, true))).await.is_err());
+    assert_eq!(backlog.place(), Some((two.clone(), true)));
+    other.close();
+    // What has come to the disk is what there is, by its numbers, and once.
+    assert!(backlog.secured().await);
+    let last = backlog.last();
+    drop(backlog);
+    let backlog = Backlog::on_disk(&two, true, "me", 1).unwrap();
+    assert_eq!((backlog.queue(), backlog.is_wanted()), (77, true));
+    assert_eq!(backlog.heard_last(), (8, 1000), "no more was noted");
+    assert_eq!(obids(&backlog.after(0, 9)), [3, 4, 5, 6, 91, 92, 7]);
+    assert_eq!(backlog.up_to(last), 7);
+    assert_eq!(backlog.move_to(None, "me").await.unwrap(), 7);
+    assert_eq!((backlog.place(), two.exists()), (None, false));
+    assert_eq!(obids(&backlog.after(5, 9)), [6, 91, 92, 7]);
+    backlog.put(event(8));
+    assert!(backlog.last() > last);
+}
+
+#[tokio::test]
+async fn what_waits_in_another_folder_is_taken_over() {
+    let place = tempfile::tempdir().unwrap();
+    let [one, two] = ["one/far", "two/far"].map(|name| place.path().join(name));
+    let before = Backlog::on_disk(&one, false, "me", 77).unwrap();
+    (1..=3).for_each(|n| before.put(event(n)));
+    before.hear(8, 1000);
+    before.note_heard();
+    before.want();
+    before.put(event(4));
+    assert!(before.secured().await);
+    let backlog = Backlog::on_disk(&two, false, "me", 78).unwrap();
+    backlog.put(event(9));
+    assert!(backlog.take_over(&one).await.is_err(), "it is in use");
+    drop(before);
+    assert_eq!(backlog.take_over(&one).await.unwrap(), 4);
+    assert!(!one.exists());
+    assert_eq!(obids(&backlog.after(0, 9)), [9, 1, 2, 3, 4]);
+    assert_eq!(
+        (backlog.heard_last(), backlog.is_wanted()),
+        ((8, 1000), true)
+    );
+}

@@ -9,6 +9,7 @@ use super::bridges::About;
 use super::engine::{Engine, Owned};
 use super::interfaces::places;
 use super::loaded::Loaded;
+use super::settings::standing_place;
 use crate::config::model::LogConfig;
 use crate::error::with_causes;
 use crate::files::Seen;
@@ -41,6 +42,16 @@ impl Engine {
         if let Err(error) = owned.links.check(&new.config) {
             held.push(with_causes(&error));
             new.config.links.clone_from(&old.config.links);
+        }
+        let links = owned
+            .links
+            .check_disk(&new.config)
+            .map_err(|e| with_causes(&e));
+        let standings = self.standings.check(&standing_place(&new.config));
+        let standings = standings.map_err(|error| with_causes(&error));
+        if let Err(error) = links.and(standings) {
+            held.push(error);
+            new.config.outbox.clone_from(&old.config.outbox);
         }
         let port = {
             let _context = owned.runtime.enter();

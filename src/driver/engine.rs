@@ -19,7 +19,7 @@ use super::frailty::Frailty;
 use super::host::HostPort;
 use super::interfaces::{self, Bound, Interfaces, Place, Servers, places};
 use super::layout::{Layout, layout_of_host};
-use super::links::{Links, Made};
+use super::links::{Links, Made, say_lost_here};
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::settings::{routing, rules, servers, standing_place};
 use super::{Source, plan, runtime};
@@ -44,7 +44,7 @@ pub(super) struct Engine {
     pub(super) hub: Arc<Hub>,
     pub(super) servers: Servers,
     /// What waits for links of other drivers.
-    standings: Arc<Standings>,
+    pub(super) standings: Arc<Standings>,
     pub(super) guid: Guid,
     /// True where VSCPWrite brings events to clients.
     host_feeds: bool,
@@ -339,6 +339,8 @@ impl Engine {
             name,
             left,
             on_disk,
+            received,
+            ..
         } in &waiting.links
         {
             let lost = left.as_ref().map_or(0, |left| left.len());
@@ -348,6 +350,7 @@ impl Engine {
             if *on_disk > 0 {
                 tracing::info!("{on_disk} events wait on disk for the far end of the link {name}");
             }
+            say_lost_here(name, received.len());
         }
         for left in &waiting.brokers {
             let (lost, kept) = (left.events.len(), left.on_disk);
@@ -447,7 +450,7 @@ async fn start_parts(
     }
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
     let standings = Standings::new(Arc::clone(&hub), standing_place(config), serving.clone());
-    standings.restore(&loaded.users, waiting.standings);
+    let elsewhere = standings.restore(&loaded.users, waiting.standings);
     let capabilities = Bound::capabilities(&bound);
     let servers = servers(
         gate,
@@ -466,7 +469,10 @@ async fn start_parts(
             return Err(error.into());
         }
     };
-    let links = made.run(waiting.links);
+    let links = made.run(waiting.links, abort).await;
+    for one in elsewhere {
+        one.fetch().await;
+    }
     tell(loaded, layout, guid);
     for bound in bound {
         interfaces.serve(bound, &servers);

@@ -64,7 +64,7 @@ fn end_sessions(hub: &Hub, new: &Loaded) -> bool {
                     None => "there is no such user any more",
                 };
                 tracing::warn!(
-                    client = channel.peer(),
+                    client = &*channel.peer(),
                     user = %audit::Name(&user.name),
                     reason,
                     "session ended"

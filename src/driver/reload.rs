@@ -12,7 +12,7 @@ use super::engine::{Engine, Owned, connect};
 use super::host::HostPort;
 use super::interfaces::{Place, places};
 use super::loaded::{Loaded, Unloaded, files, load_again};
-use super::settings::routing;
+use super::settings::{routing, standing_place};
 use super::{people, watch};
 use crate::auth::Service;
 use crate::config::model::DriverConfig;
@@ -136,10 +136,15 @@ impl Engine {
                 return Outcome::Restart;
             }
         }
-        let links = owned.links.change(&new.config, &self.hub);
+        let links = owned.links.change(&new.config, &self.hub, abort);
         if let Err(error) = owned.runtime.block_on(links) {
             held.push(with_causes(&error));
             new.config.links.clone_from(&owned.loaded.config.links);
+        }
+        let place = standing_place(&new.config);
+        let standings = self.standings.change(place, &new.users, abort);
+        if let Err(error) = owned.runtime.block_on(standings) {
+            held.push(with_causes(&error));
         }
         let before = capabilities(owned);
         let reopened = self.reopen(&new, tls, owned, abort);
@@ -221,9 +226,13 @@ impl Engine {
         false
     }
 
-    /// True where all interfaces are open, and questions are answered where they are to be.
+    /// True where all interfaces are open, questions are answered where they are to be, and what
+    /// waits for links is where it is to be.
     fn is_complete(&self, loaded: &Loaded, owned: &Owned) -> bool {
-        owned.interfaces.are(&places(&loaded.config)) && owned.discovery.is(loaded)
+        owned.interfaces.are(&places(&loaded.config))
+            && owned.discovery.is(loaded)
+            && owned.links.are_at(&loaded.config)
+            && self.standings.are_at(&standing_place(&loaded.config))
     }
 }
 

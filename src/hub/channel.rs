@@ -36,7 +36,7 @@ pub struct Channel {
     group: AtomicU64,
     /// Nothing is put into the queue: the client is served from another channel.
     deaf: AtomicBool,
-    peer: String,
+    peer: RwLock<Arc<str>>,
     started: u64,
     guid: RwLock<Guid>,
     filter: RwLock<FilterPair>,
@@ -124,7 +124,7 @@ impl Channel {
             kind,
             group: AtomicU64::new(0),
             deaf: AtomicBool::new(false),
-            peer: who.peer,
+            peer: RwLock::new(who.peer.into()),
             started: who.now,
             guid: RwLock::new(guid),
             queue: Queue::new(most),
@@ -214,8 +214,13 @@ impl Channel {
 
     /// Address of the client, or of the far end.
     #[must_use]
-    pub fn peer(&self) -> &str {
-        &self.peer
+    pub fn peer(&self) -> Arc<str> {
+        Arc::clone(&self.peer.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The far end of its link is somewhere else.
+    pub fn set_peer(&self, peer: String) {
+        *self.peer.write().unwrap_or_else(PoisonError::into_inner) = peer.into();
     }
 
     /// When the client logged in, in nanoseconds since 1970.
@@ -348,7 +353,7 @@ impl Channel {
         if !self.overflowing.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 channel = self.id,
-                client = %self.peer,
+                client = %self.peer(),
                 user = %Name(&self.user().name),
                 overruns,
                 "the queue of a client is full, events to it are dropped"

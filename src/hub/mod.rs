@@ -265,10 +265,14 @@ impl Hub {
         Arc::clone(&self.uplinks.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// There is a link.
+    /// There is a link, in the place of the one of its name.
     pub fn add_link(&self, link: Arc<dyn Attached>) {
+        let name = link.status().name;
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
-        links.push(link);
+        match links.iter_mut().find(|one| one.status().name == name) {
+            Some(before) => *before = link,
+            None => links.push(link),
+        }
     }
 
     /// The link of this name is gone.
@@ -349,6 +353,11 @@ impl Hub {
             .unwrap_or_else(PoisonError::into_inner);
         Arc::make_mut(&mut channels).retain(|channel| channel.id() != id);
         drop(channels);
+        self.unlearn(id);
+    }
+
+    /// What is beyond that channel is not known any more.
+    pub fn unlearn(&self, id: u16) {
         self.routes
             .write()
             .unwrap_or_else(PoisonError::into_inner)

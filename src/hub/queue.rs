@@ -29,7 +29,7 @@ impl Queue {
     }
 
     /// Another bound; what waits already stays.
-    pub(super) fn set_most(&self, most: usize) {
+    pub fn set_most(&self, most: usize) {
         self.most.store(most, Ordering::Relaxed);
     }
 

@@ -67,8 +67,9 @@ impl Hub {
         let Some(responder) = self.responder() else {
             return;
         };
+        let peer = channel.peer();
         let asker = match channel.kind() {
-            Kind::Client(_) => Asker::Client(channel.peer()),
+            Kind::Client(_) => Asker::Client(&peer),
             Kind::Link | Kind::Standing => Asker::Link,
         };
         // A session that sends for a link of another driver's reads nothing: what waits for the

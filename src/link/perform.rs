@@ -410,7 +410,7 @@ impl Performer {
                 id: channel.id(),
                 guid: channel.guid(),
                 kind: kind(channel.kind()),
-                peer: channel.peer().to_owned(),
+                peer: channel.peer().to_string(),
                 // Clients take the last nineteen characters of the row: there is no Z.
                 started: String::from_utf8_lossy(&started)
                     .trim_end_matches('Z')

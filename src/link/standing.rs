@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{RandomError, User, UserTable, random};
-use crate::backlog::spool::{LAST_WRITE, SpoolError};
+use crate::backlog::spool::{LAST_WRITE, Spool, SpoolError};
 use crate::backlog::{Backlog, Left};
 use crate::error::with_causes;
 use crate::hub::{AttachError, Channel, Client, Hub, Kind};
@@ -30,7 +30,7 @@ const GONE: &str = "its user is gone";
 #[derive(Debug)]
 pub struct Standings {
     hub: Arc<Hub>,
-    place: Place,
+    place: RwLock<Place>,
     entries: Mutex<Vec<Arc<Standing>>>,
     stop: CancellationToken,
 }
@@ -44,12 +44,15 @@ pub struct Place {
     pub sync: bool,
 }
 
-/// What waited for a link, in memory.
+/// What waited for a link.
 #[derive(Clone, Debug)]
 pub struct Waited {
     user: String,
     name: String,
-    left: Left,
+    /// In memory.
+    left: Option<Left>,
+    /// On the disk.
+    folder: Option<PathBuf>,
 }
 
 /// What waits for one link.
@@ -65,6 +68,25 @@ pub struct Standing {
     sender: Mutex<CancellationToken>,
     /// Since when it is away.
     away: Mutex<Option<Instant>>,
+}
+
+/// What waits for one link in another folder than its own.
+#[derive(Debug)]
+pub struct Elsewhere {
+    standing: Arc<Standing>,
+    folder: PathBuf,
+}
+
+impl Elsewhere {
+    /// It goes along.
+    pub async fn fetch(self) {
+        let Self { standing, folder } = self;
+        match standing.backlog.take_over(&folder).await {
+            Ok(events) => standing.say_moved(events, &folder),
+            Err(error) => standing.say_left(&folder, &error),
+        }
+        standing.listen_if_wanted();
+    }
 }
 
 /// Why a link cannot be remembered.
@@ -90,29 +112,64 @@ impl Standings {
     pub fn new(hub: Arc<Hub>, place: Place, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             hub,
-            place,
+            place: RwLock::new(place),
             entries: Mutex::default(),
             stop,
         })
     }
 
-    /// Those that waited in memory, and those that are on the disk, whose users there are still.
-    pub fn restore(self: &Arc<Self>, users: &UserTable, waited: Vec<Waited>) {
-        for Waited { user, name, left } in waited {
+    /// Those that waited, and those that are on the disk, whose users there are still. Gives those
+    /// of which something waits in another folder.
+    #[must_use]
+    pub fn restore(self: &Arc<Self>, users: &UserTable, waited: Vec<Waited>) -> Vec<Elsewhere> {
+        let mut elsewhere = Vec::new();
+        for Waited {
+            user,
+            name,
+            left,
+            folder,
+        } in waited
+        {
+            let here = self.folder_of(&user, &name);
+            let folder = folder.filter(|folder| here.as_ref() != Some(folder));
+            if left.is_none() && folder.is_none() {
+                // It is found below.
+                continue;
+            }
             let opened = users.get(&user).map(|user| self.open(user, &name));
             match opened {
-                Some(Ok(standing)) => standing.put_back(left),
+                Some(Ok(standing)) => {
+                    if let Some(left) = left {
+                        standing.put_back(left);
+                    }
+                    elsewhere.extend(folder.map(|folder| Elsewhere { standing, folder }));
+                }
                 Some(Err(error)) => cannot_be_had(&name, &error),
-                None => is_dropped(&user, &name, left.len(), GONE),
+                None => {
+                    let events = left.map_or(0, |left| left.len());
+                    is_dropped(&user, &name, events, GONE);
+                    folder.iter().for_each(|folder| remove(folder));
+                }
             }
         }
-        let Some(folder) = &self.place.folder else {
+        self.find(users);
+        elsewhere
+    }
+
+    /// Those that are on the disk and not here.
+    fn find(self: &Arc<Self>, users: &UserTable) {
+        let Some(folder) = self.place().folder else {
             return;
         };
+        let here: Vec<PathBuf> = self
+            .entries()
+            .iter()
+            .filter_map(|one| one.folder())
+            .collect();
         let folders = fs::read_dir(folder).into_iter().flatten().flatten();
         for path in folders
             .map(|entry| entry.path())
-            .filter(|path| path.is_dir())
+            .filter(|path| path.is_dir() && !here.contains(path))
         {
             let (who, events) = match Backlog::whose(&path) {
                 Ok(found) => found,
@@ -142,6 +199,58 @@ impl Standings {
                 Err(error) => cannot_be_had(name, &error),
             }
         }
+    }
+
+    /// Whether what waits can be kept there, as far as that can be seen.
+    ///
+    /// # Errors
+    /// [`StandingError`].
+    pub fn check(&self, place: &Place) -> Result<(), StandingError> {
+        for standing in self.entries().iter().filter(|one| !one.is_at(place)) {
+            if let Some(folder) = &place.folder {
+                Spool::check(&folder_of(folder, &standing.user, &standing.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// True where all is kept there.
+    pub fn are_at(&self, place: &Place) -> bool {
+        self.entries().iter().all(|one| one.is_at(place))
+    }
+
+    /// From now on what waits is kept there; it goes along, and links do not notice. Until `abort`.
+    ///
+    /// # Errors
+    /// [`StandingError`] where one stays where it is.
+    pub async fn change(
+        self: &Arc<Self>,
+        place: Place,
+        users: &UserTable,
+        abort: &CancellationToken,
+    ) -> Result<(), StandingError> {
+        let before = std::mem::replace(
+            &mut *self.place.write().unwrap_or_else(PoisonError::into_inner),
+            place.clone(),
+        );
+        let all = self.entries().clone();
+        let mut failed = Ok(());
+        for standing in all.iter().filter(|one| !one.is_at(&place)) {
+            let moved = tokio::select! {
+                moved = standing.move_to(&place) => moved,
+                // A disk that takes its time does not hold up the end.
+                () = abort.cancelled() => return Ok(()),
+            };
+            if !self.entries().iter().any(|one| Arc::ptr_eq(one, standing)) {
+                // It has been forgotten meanwhile.
+                standing.remove();
+            }
+            failed = failed.and(moved);
+        }
+        if before.folder != place.folder {
+            self.find(users);
+        }
+        failed
     }
 
     /// What waits for the link of this name, of this user.
@@ -174,7 +283,7 @@ impl Standings {
         let backlog = match self.folder_of(&user.name, name) {
             Some(folder) => {
                 let who = who(&user.name, name);
-                Backlog::on_disk(&folder, self.place.sync, &who, queue)?
+                Backlog::on_disk(&folder, self.place().sync, &who, queue)?
             }
             None => Backlog::in_memory(queue),
         };
@@ -232,10 +341,7 @@ impl Standings {
         // Nothing is taken any more that nobody would remember.
         gone.taking().cancel();
         gone.channel.ended().cancel();
-        gone.backlog.close();
-        if let Some(folder) = self.folder_of(&gone.user, &gone.name) {
-            remove(&folder);
-        }
+        gone.remove();
     }
 
     /// Writes what waits, and gives what waits in memory. Nothing comes any more.
@@ -264,23 +370,25 @@ impl Standings {
                     }
                 );
             }
-            if !on_disk {
-                waited.push(Waited {
-                    user: standing.user.clone(),
-                    name: standing.name.clone(),
-                    left: standing.backlog.take_all(),
-                });
-            }
+            waited.push(Waited {
+                user: standing.user.clone(),
+                name: standing.name.clone(),
+                left: (!on_disk).then(|| standing.backlog.take_all()),
+                folder: standing.folder(),
+            });
             standing.backlog.close_until(deadline);
         }
         waited
     }
 
     fn folder_of(&self, user: &str, name: &str) -> Option<PathBuf> {
-        self.place
-            .folder
-            .as_deref()
-            .map(|folder| folder_of(folder, user, name))
+        let folder = self.place().folder?;
+        Some(folder_of(&folder, user, name))
+    }
+
+    fn place(&self) -> Place {
+        let place = self.place.read();
+        place.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Arc<Standing>>> {
@@ -328,8 +436,65 @@ impl Standing {
         channel.join(&who(&self.user, &self.name));
     }
 
+    fn folder(&self) -> Option<PathBuf> {
+        self.backlog.place().map(|(folder, _)| folder)
+    }
+
+    fn is_at(&self, place: &Place) -> bool {
+        let folder = place.folder.as_deref();
+        let folder = folder.map(|folder| folder_of(folder, &self.user, &self.name));
+        self.backlog.place() == folder.map(|folder| (folder, place.sync))
+    }
+
+    async fn move_to(&self, place: &Place) -> Result<(), StandingError> {
+        let before = self.folder();
+        let folder = place.folder.as_deref();
+        let folder = folder.map(|folder| folder_of(folder, &self.user, &self.name));
+        let new = folder.as_deref().map(|folder| (folder, place.sync));
+        let moved = self
+            .backlog
+            .move_to(new, &who(&self.user, &self.name))
+            .await;
+        match (moved, before) {
+            (Ok(events), Some(before)) if folder.as_ref() != Some(&before) => {
+                self.say_moved(events, &before);
+            }
+            (Ok(_), _) => {}
+            (Err(error), Some(before)) if self.is_at(place) => self.say_left(&before, &error),
+            (Err(error), _) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn say_moved(&self, events: usize, from: &Path) {
+        let (user, link, from) = (&self.user, &self.name, from.display());
+        tracing::info!(user, link, events, "what waited in {from} goes along");
+    }
+
+    fn say_left(&self, folder: &Path, error: &SpoolError) {
+        let (user, link, folder) = (&self.user, &self.name, folder.display());
+        tracing::warn!(
+            user,
+            link,
+            "events stay in {folder}: {}",
+            with_causes(error)
+        );
+    }
+
+    /// Nothing of it is left.
+    fn remove(&self) {
+        self.backlog.close();
+        if let Some(folder) = self.folder() {
+            remove(&folder);
+        }
+    }
+
     fn put_back(&self, left: Left) {
         self.backlog.put_back(left);
+        self.listen_if_wanted();
+    }
+
+    fn listen_if_wanted(&self) {
         if self.backlog.is_wanted() {
             self.channel.listen();
         }

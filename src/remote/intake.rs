@@ -54,6 +54,11 @@ impl Intake {
         }
     }
 
+    /// What the link lets in from now on.
+    pub(super) fn set_filter(&mut self, filter: FilterPair) {
+        self.filter = filter;
+    }
+
     /// A connection that sends: its channel's id and GUID, where the far end tells them. True
     /// where the far end has the GUID of this driver.
     pub(super) fn connected(&mut self, id: Option<u32>, guid: Option<Guid>, now: u64) -> bool {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,38 +11,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::LinkError;
 use super::connection::Terms;
-use super::intake::{Intake, Verdict};
+use super::intake::Verdict;
+use super::store::{Store, place_of};
 use super::worker::Worker;
-use crate::auth::{AllowedEvents, Credential, Privilege, Remotes, Rights, User, random};
+use crate::auth::random;
+use crate::backlog::spool::{Spool, SpoolError};
 use crate::backlog::{Backlog, Left, Numbered};
 use crate::config::model::LinkConfig;
 use crate::event::text::TextForm;
-use crate::event::{Event, FilterPair, Tag};
-use crate::hub::{
-    Arrival, Attached, Channel, Client, Hub, Kind, LinkStatus, SharedEvent, SubmitError,
-};
+use crate::event::{Event, Tag};
+use crate::hub::{Arrival, Attached, Channel, Hub, LinkStatus, SharedEvent, SubmitError};
 use crate::net::stream::Route;
 use crate::net::tls::client;
-use crate::os::now;
 
 /// A link to another server.
 #[derive(Debug)]
 pub struct Link {
     config: LinkConfig,
     hub: Arc<Hub>,
-    channel: Arc<Channel>,
-    /// Events that were taken from the channel's queue and that the far end may not have.
-    backlog: Backlog,
-    /// The far end gives its events numbers, and takes ours by theirs; as far as is known.
-    numbers: AtomicBool,
-    /// Up to this one they may have been sent.
-    doubtful: AtomicU64,
-    /// Events of the far end's that found no room yet, in order.
-    inbox: Mutex<VecDeque<Event>>,
-    intake: Mutex<Intake>,
+    /// Of the links of this name, one after another.
+    store: Arc<Store>,
     state: Mutex<State>,
-    counters: Counters,
-    born: Instant,
 }
 
 /// A connection of a link.
@@ -66,18 +55,6 @@ struct State {
     reasons: Vec<String>,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    sent: AtomicU64,
-    received: AtomicU64,
-    resent: AtomicU64,
-    rejected: AtomicU64,
-    ours: AtomicU64,
-    filtered: AtomicU64,
-    malformed: AtomicU64,
-    connections: AtomicU64,
-}
-
 /// Events that a link could not hand over.
 #[derive(Clone, Debug)]
 pub struct Unsent {
@@ -87,6 +64,10 @@ pub struct Unsent {
     pub left: Option<Left>,
     /// How many wait on the disk.
     pub on_disk: usize,
+    /// Where.
+    pub folder: Option<PathBuf>,
+    /// Events of the far end's that found no room.
+    pub received: VecDeque<Event>,
 }
 
 /// Where links keep what waits.
@@ -133,33 +114,44 @@ impl Link {
                 "events of the last time wait for the far end"
             );
         }
-        let client = Client {
-            user: Arc::new(user_of(config)),
-            kind: Kind::Link,
-            peer: format!("{} {}", config.name, place_of(config)),
-            now: now(),
-        };
-        let channel = hub
-            .attach_with(client, config.max_out_queue)
-            .map_err(|error| LinkError::Attach(config.name.clone(), error))?;
-        channel.join(&channel.user().name);
+        let store = Store::new(config, hub, backlog)?;
         let link = Arc::new(Self {
             config: config.clone(),
             hub: Arc::clone(hub),
-            channel,
-            backlog,
-            numbers: AtomicBool::new(false),
-            doubtful: AtomicU64::new(0),
-            inbox: Mutex::default(),
-            intake: Mutex::new(Intake::new(hub.guid(), config.filter_in)),
+            store: Arc::new(store),
             state: Mutex::default(),
-            counters: Counters::default(),
-            born: Instant::now(),
         });
-        hub.has_plain_link(true);
         hub.add_link(Arc::clone(&link) as _);
         let worker = Worker::new(Arc::clone(&link), terms, form);
         Ok((link, worker.run(stop)))
+    }
+
+    /// Makes the one that can [succeed](Self::succeed) this one, of another configuration.
+    ///
+    /// # Errors
+    /// [`LinkError`]: then nothing has happened.
+    pub fn heir(
+        &self,
+        config: &LinkConfig,
+        form: TextForm,
+        stop: CancellationToken,
+    ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + use<>), LinkError> {
+        let terms = Self::terms(config)?;
+        let link = Arc::new(Self {
+            config: config.clone(),
+            hub: Arc::clone(&self.hub),
+            store: Arc::clone(&self.store),
+            state: Mutex::default(),
+        });
+        let worker = Worker::new(Arc::clone(&link), terms, form);
+        Ok((link, worker.run(stop)))
+    }
+
+    /// Goes on in the place of the one that it is the heir of, whose task has ended. What has come
+    /// meanwhile waits in the channel that both have.
+    pub fn succeed(self: &Arc<Self>, before: &Self) {
+        self.store.change(&before.config, &self.config, &self.hub);
+        self.hub.add_link(Arc::clone(self) as _);
     }
 
     /// Whether such a link can be made, as far as that can be seen beforehand.
@@ -194,13 +186,13 @@ impl Link {
 
     /// Its channel at the hub.
     pub(super) fn channel(&self) -> &Arc<Channel> {
-        &self.channel
+        &self.store.channel
     }
 
     /// Events that wait for the far end.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.backlog.len() + self.channel.queue().len()
+        self.store.backlog.len() + self.store.channel.queue().len()
     }
 
     /// What it is called at a far end of this kind: another driver may have a link of this name.
@@ -212,7 +204,7 @@ impl Link {
 
     /// What waits, numbered.
     pub(super) fn backlog(&self) -> &Backlog {
-        &self.backlog
+        &self.store.backlog
     }
 
     /// The router.
@@ -231,61 +223,124 @@ impl Link {
     /// Lets the disk write what is left, before [`take_waiting`](Self::take_waiting) waits for it.
     /// Its task has ended.
     pub fn begin_close(&self) {
-        self.hub.detach(self.channel.id());
+        self.hub.detach(self.store.channel.id());
         self.hub.remove_link(&self.config.name);
         // It is none any more.
         self.numbers(true);
-        let lost = std::mem::take(&mut *self.inbox()).len();
-        if lost > 0 {
-            tracing::warn!(
-                link = self.config.name,
-                "{lost} events from the far end had found no room"
-            );
-        }
-        self.backlog.take_rest(self.channel.queue());
-        self.backlog.begin_close();
+        self.store.backlog.take_rest(self.store.channel.queue());
+        self.store.backlog.begin_close();
     }
 
     /// Ends it: what the far end may not have.
     #[must_use]
     pub fn take_waiting(&self, deadline: Instant) -> Unsent {
-        let left = self.backlog.take_all();
-        let name = self.config.name.clone();
-        if self.backlog.is_on_disk() {
-            self.backlog.close_until(deadline);
-            let on_disk = left.len();
-            return Unsent {
-                name,
-                left: None,
-                on_disk,
-            };
+        let left = self.store.backlog.take_all();
+        let in_memory = !self.store.backlog.is_on_disk();
+        if !in_memory {
+            self.store.backlog.close_until(deadline);
         }
         Unsent {
-            name,
-            left: Some(left),
-            on_disk: 0,
+            name: self.config.name.clone(),
+            on_disk: if in_memory { 0 } else { left.len() },
+            left: in_memory.then_some(left),
+            folder: self.folder(),
+            received: std::mem::take(&mut *self.store.inbox()),
         }
     }
 
+    /// True where what waits is kept there.
+    #[must_use]
+    pub fn is_at(&self, disk: Option<&Disk>) -> bool {
+        let place = disk.map(|disk| (disk.folder_of(&self.config), disk.sync));
+        self.store.backlog.place() == place
+    }
+
+    /// Where what waits is kept.
+    #[must_use]
+    pub fn folder(&self) -> Option<PathBuf> {
+        self.store.backlog.place().map(|(folder, _)| folder)
+    }
+
+    /// From now on what waits is kept there, or in memory alone; it goes along.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: where it is not [there](Self::is_at), nothing has happened; else what was
+    /// in the folder before is still there too.
+    pub async fn move_to(&self, disk: Option<&Disk>) -> Result<(), SpoolError> {
+        let backlog = &self.store.backlog;
+        let before = backlog.place();
+        let folder = disk.map(|disk| disk.folder_of(&self.config));
+        let place = disk.zip(folder.as_deref());
+        let place = place.map(|(disk, folder)| (folder, disk.sync));
+        let events = backlog.move_to(place, &self.config.name).await?;
+        if let Some((before, _)) = before.filter(|(before, _)| Some(before) != folder.as_ref()) {
+            self.say_moved(events, &before);
+        }
+        Ok(())
+    }
+
+    /// Whether what waits can be kept there, as far as that can be seen beforehand.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn check_disk(config: &LinkConfig, disk: &Disk) -> Result<(), LinkError> {
+        Ok(Spool::check(&disk.folder_of(config))?)
+    }
+
+    /// Takes what waits in another folder.
+    ///
+    /// # Errors
+    /// [`SpoolError`]: it is still there.
+    pub async fn take_over(&self, folder: &Path) -> Result<(), SpoolError> {
+        let here = self.store.backlog.place();
+        if here.is_some_and(|(here, _)| here == folder) {
+            return Ok(());
+        }
+        let events = self.store.backlog.take_over(folder).await?;
+        self.say_moved(events, folder);
+        Ok(())
+    }
+
+    fn say_moved(&self, events: usize, folder: &Path) {
+        let (link, folder) = (&self.config.name, folder.display());
+        tracing::info!(link, events, "what waited in {folder} goes along");
+    }
+
     /// Goes on where a link before this one was left.
-    pub fn put_back(&self, left: Left) {
-        self.backlog.put_back(left);
+    pub fn put_back(&self, unsent: Unsent) {
+        let Unsent { left, received, .. } = unsent;
+        if let Some(left) = left {
+            self.store.backlog.put_back(left);
+        }
+        self.store.inbox().extend(received);
     }
 
     /// Takes an event of the far end's, which waits where there is no room for it now.
     pub(super) fn take(&self, event: Event) {
-        let mut inbox = self.inbox();
-        // In order: whoever comes behind one that waits waits too.
-        if !inbox.is_empty() || !self.take_in(&event) {
-            inbox.push_back(event);
+        let verdict = self.store.intake().judge(&event, self.store.age());
+        match verdict {
+            Verdict::Ours => {
+                self.store.counters.ours.fetch_add(1, Ordering::Relaxed);
+                self.hub.suppressed();
+            }
+            Verdict::Filtered => {
+                self.store.counters.filtered.fetch_add(1, Ordering::Relaxed);
+            }
+            Verdict::Theirs => {
+                let mut inbox = self.store.inbox();
+                // In order: whoever comes behind one that waits waits too.
+                if !inbox.is_empty() || !self.submit(&event) {
+                    inbox.push_back(event);
+                }
+            }
         }
     }
 
     /// Hands on what found no room, as far as there is some now.
     pub(super) fn put(&self) {
-        let mut inbox = self.inbox();
+        let mut inbox = self.store.inbox();
         while let Some(event) = inbox.front() {
-            if !self.take_in(event) {
+            if !self.submit(event) {
                 return;
             }
             inbox.pop_front();
@@ -295,7 +350,7 @@ impl Link {
 
     /// Events that have found no room yet.
     pub(super) fn found_no_room(&self) -> usize {
-        self.inbox().len()
+        self.store.inbox().len()
     }
 
     /// True where more may wait.
@@ -303,56 +358,39 @@ impl Link {
         self.found_no_room() < self.config.max_in_queue
     }
 
-    /// A line that is an event of the far end's: false where there is no room for it now.
-    fn take_in(&self, event: &Event) -> bool {
-        let verdict = self.intake().judge(event, self.age());
-        match verdict {
-            Verdict::Ours => {
-                self.counters.ours.fetch_add(1, Ordering::Relaxed);
-                self.hub.suppressed();
-                true
-            }
-            Verdict::Filtered => {
-                self.counters.filtered.fetch_add(1, Ordering::Relaxed);
-                true
-            }
-            Verdict::Theirs => self.submit(event),
-        }
-    }
-
     /// Hands an event of the far end's on, as the first time or once more.
     fn submit(&self, event: &Event) -> bool {
-        self.settle(
-            event,
-            self.hub.arrive_plain(&self.channel, &self.own(event)),
-        )
+        let arrived = self.hub.arrive_plain(&self.store.channel, &self.own(event));
+        self.settle(event, arrived)
     }
 
     /// An event of a far end of this kind: false where there is no room for it now.
     pub(super) fn take_numbered(&self, tag: Tag, event: &Event) -> bool {
-        if self.intake().comes_from_here(&event.guid) {
-            self.counters.ours.fetch_add(1, Ordering::Relaxed);
+        let counters = &self.store.counters;
+        if self.store.intake().comes_from_here(&event.guid) {
+            counters.ours.fetch_add(1, Ordering::Relaxed);
             self.hub.suppressed();
             return true;
         }
         if !self.config.filter_in.passes(event) {
-            self.counters.filtered.fetch_add(1, Ordering::Relaxed);
+            counters.filtered.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        let arrived = self.hub.arrive(&self.channel, &self.own(event), tag);
+        let arrived = self.hub.arrive(&self.store.channel, &self.own(event), tag);
         self.settle(event, arrived)
     }
 
     /// False where there was no room.
     fn settle(&self, event: &Event, arrived: Result<Arrival, SubmitError>) -> bool {
+        let counters = &self.store.counters;
         let counter = match arrived {
             Ok(Arrival::Taken) => {
                 self.learn(event);
-                &self.counters.received
+                &counters.received
             }
-            Ok(Arrival::Known) => &self.counters.ours,
+            Ok(Arrival::Known) => &counters.ours,
             Err(SubmitError::Full) => return false,
-            Err(SubmitError::Unbearable) => &self.counters.rejected,
+            Err(SubmitError::Unbearable) => &counters.rejected,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         true
@@ -362,50 +400,53 @@ impl Link {
     /// another way before.
     fn learn(&self, event: &Event) {
         if self.config.direction.outward {
-            self.hub.learn(&event.guid, &self.channel);
+            self.hub.learn(&event.guid, &self.store.channel);
         }
     }
 
     /// As it comes in by this link.
     fn own(&self, event: &Event) -> Event {
         Event {
-            obid: u32::from(self.channel.id()),
+            obid: u32::from(self.store.channel.id()),
             ..event.clone()
         }
     }
 
     pub(super) fn malformed(&self, why: &dyn std::fmt::Display) {
-        self.counters.malformed.fetch_add(1, Ordering::Relaxed);
+        self.store
+            .counters
+            .malformed
+            .fetch_add(1, Ordering::Relaxed);
         tracing::debug!(link = self.config.name, "not an event, dropped: {why}");
     }
 
     /// An event is about to leave.
     pub(super) fn sending(&self, one: &Numbered) {
-        let again = self.doubtful.fetch_max(one.number, Ordering::Relaxed) >= one.number;
+        let again = self.store.doubtful.fetch_max(one.number, Ordering::Relaxed) >= one.number;
         if again {
-            self.counters.resent.fetch_add(1, Ordering::Relaxed);
+            self.store.counters.resent.fetch_add(1, Ordering::Relaxed);
         }
-        let now = self.age();
-        self.intake().sending(&one.event, again, now);
+        let now = self.store.age();
+        self.store.intake().sending(&one.event, again, now);
     }
 
     /// An event is about to leave for a far end that takes each once.
     pub(super) fn sending_numbered(&self, number: u64) {
-        if self.doubtful.fetch_max(number, Ordering::Relaxed) >= number {
-            self.counters.resent.fetch_add(1, Ordering::Relaxed);
+        if self.store.doubtful.fetch_max(number, Ordering::Relaxed) >= number {
+            self.store.counters.resent.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// The far end has an event.
     pub(super) fn sent(&self, event: &Arc<SharedEvent>) {
-        self.counters.sent.fetch_add(1, Ordering::Relaxed);
-        self.channel.transmitted(std::slice::from_ref(event));
+        self.store.counters.sent.fetch_add(1, Ordering::Relaxed);
+        self.store.channel.transmitted(std::slice::from_ref(event));
     }
 
     /// The far end will never have an event. Said once for each reason, of a few.
     pub(super) fn refused(&self, why: &str) {
         const MOST: usize = 16;
-        self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        self.store.counters.rejected.fetch_add(1, Ordering::Relaxed);
         let reasons = &mut self.state().reasons;
         if reasons.len() < MOST && !reasons.iter().any(|known| known == why) {
             reasons.push(why.to_owned());
@@ -418,7 +459,10 @@ impl Link {
 
     /// A connection stands and is logged in.
     pub(super) fn connected(&self) {
-        self.counters.connections.fetch_add(1, Ordering::Relaxed);
+        self.store
+            .counters
+            .connections
+            .fetch_add(1, Ordering::Relaxed);
     }
 
     /// Events can go; true where they could not before.
@@ -441,8 +485,8 @@ impl Link {
 
     /// The connection that sends has this channel at the far end.
     pub(super) fn introduced(&self, id: Option<u32>, guid: Option<crate::event::Guid>) {
-        let now = self.age();
-        if self.intake().connected(id, guid, now) {
+        let now = self.store.age();
+        if self.store.intake().connected(id, guid, now) {
             tracing::warn!(
                 link = self.config.name,
                 "the far end has the GUID of this driver: give each its own, or events that go \
@@ -453,9 +497,7 @@ impl Link {
 
     /// Whether the far end numbers events.
     pub(super) fn numbers(&self, numbers: bool) {
-        if self.numbers.swap(numbers, Ordering::Relaxed) != numbers {
-            self.hub.has_plain_link(!numbers);
-        }
+        self.store.numbers(numbers, &self.hub);
     }
 
     /// The far end is of this kind, and will not have this link's user number its events. Said
@@ -478,32 +520,20 @@ impl Link {
 
     /// There is this interface at the far end.
     pub(super) fn interface(&self, guid: &crate::event::Guid) {
-        if !self.intake().comes_from_here(guid) {
-            self.hub.learn(guid, &self.channel);
+        if !self.store.intake().comes_from_here(guid) {
+            self.hub.learn(guid, &self.store.channel);
         }
-    }
-
-    fn inbox(&self) -> MutexGuard<'_, VecDeque<Event>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn intake(&self) -> MutexGuard<'_, Intake> {
-        self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn age(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
 impl Attached for Link {
     fn status(&self) -> LinkStatus {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
+        let counters = &self.store.counters;
         let state = self.state();
         let direction = self.config.direction;
         LinkStatus {
@@ -518,7 +548,7 @@ impl Attached for Link {
             suppressed: count(&counters.ours),
             filtered: count(&counters.filtered),
             malformed: count(&counters.malformed),
-            dropped: count(&self.channel.counters().overruns),
+            dropped: count(&self.store.channel.counters().overruns),
             connections: count(&counters.connections),
             trouble: state
                 .trouble
@@ -537,36 +567,5 @@ impl State {
             Side::Out => (&mut self.out, out),
             Side::In => (&mut self.inward, inward),
         }
-    }
-}
-
-fn place_of(config: &LinkConfig) -> String {
-    match config.host.contains(':') {
-        true => format!("[{}]:{}", config.host, config.port),
-        false => format!("{}:{}", config.host, config.port),
-    }
-}
-
-/// A link may do what its direction says. Nobody logs in by that name: it has a colon, which ends
-/// a name where it is checked, and no password gives that credential.
-fn user_of(config: &LinkConfig) -> User {
-    let rights = match config.direction.outward {
-        true => Rights::ADMIN,
-        false => Rights::SEND_EVENT,
-    };
-    User {
-        name: format!("link:{}", config.name),
-        credential: Credential::nobody(),
-        full_name: String::new(),
-        note: String::new(),
-        rights,
-        privilege: Privilege::HIGHEST,
-        remotes: Remotes::default(),
-        allowed: AllowedEvents::default(),
-        max_sessions: None,
-        filter: match config.direction.outward {
-            true => config.filter_out,
-            false => FilterPair::default(),
-        },
     }
 }

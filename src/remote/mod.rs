@@ -6,7 +6,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `link` | a link as the driver sees it: its channel, what waits, how it is |
+//! | `link` | a link as the driver sees it: what it takes and gives, how it is |
+//! | `store` | what of a link goes on when its configuration is another: its channel, what waits |
 //! | `connection` | one connection: bytes to lines, commands and their answers, logins |
 //! | `intake` | what comes from the far end: is it ours, is it wanted? |
 //! | `worker` | the task of a link, by its mode |
@@ -20,6 +21,7 @@ mod intake;
 mod link;
 mod numbered;
 mod receiver;
+mod store;
 mod worker;
 
 use std::io;

@@ -1,5 +1,6 @@
 //! The task of a link, by its mode.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,21 @@ impl Worker {
         tokio::select! {
             () = stop.cancelled() => {}
             () = work => {}
+            // What a link before this one left, also where this one does not receive.
+            never = self.hand_on() => match never {},
             // Whether or not there is a connection.
             never = self.link.backlog().follow(self.link.channel().queue()) => match never {},
         }
+    }
+
+    /// Hands on what waits for room from the start.
+    async fn hand_on(&self) -> Infallible {
+        self.link.put();
+        while self.link.found_no_room() > 0 {
+            tokio::time::sleep(AGAIN).await;
+            self.link.put();
+        }
+        std::future::pending().await
     }
 
     /// One connection that sends, for ever.

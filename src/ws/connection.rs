@@ -468,7 +468,7 @@ async fn within(
             Err(_) => {
                 if let Some(channel) = channel {
                     tracing::warn!(
-                        client = channel.peer(),
+                        client = &*channel.peer(),
                         "a client did not read for {patience:?} and is disconnected"
                     );
                 }

@@ -17,6 +17,7 @@ use super::tools::PATIENCE;
 pub struct Bench {
     pub place: TempDir,
     driver: Option<Driver>,
+    guid: Guid,
 }
 
 impl Bench {
@@ -31,15 +32,22 @@ impl Bench {
         let mut bench = Self {
             place,
             driver: None,
-        };
-        fs::write(bench.file(), bench.text(members)).unwrap();
-        let source = Source {
-            config: bench.file().display().to_string(),
             guid: guid.parse().unwrap(),
         };
-        bench.driver = Driver::open(source);
-        assert!(bench.driver.is_some(), "{}", bench.log());
+        fs::write(bench.file(), bench.text(members)).unwrap();
+        bench.open_again();
         bench
+    }
+
+    /// Another start, by what the files say.
+    pub fn open_again(&mut self) {
+        self.driver = None;
+        let source = Source {
+            config: self.file().display().to_string(),
+            guid: self.guid,
+        };
+        self.driver = Driver::open(source);
+        assert!(self.driver.is_some(), "{}", self.log());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
