@@ -58,9 +58,10 @@ fn events_for_a_node_go_over_the_link_that_has_its_interface() {
     let (first, second) = (with_interface(), far_end(""));
     let near = Server::start(1, &links(first.address(), second.address(), ""));
     wait_until("both are up", || {
+        // What follows INTERFACE LIST: the answer to that was read.
         [&first, &second]
             .iter()
-            .all(|far| !far.heard_of("RCVLOOP").is_empty() && !far.heard_of("INTERFACE").is_empty())
+            .all(|far| !far.heard_of("RCVLOOP").is_empty() && !far.heard_of("XLINK").is_empty())
     });
     near.write(&format!("0,532,3,,,,::1,{NODE},1"));
     wait_until("the first has it", || first.heard_of("SEND").len() == 1);
