@@ -405,30 +405,74 @@ fn who_logs_in_again_keeps_what_waits() {
     server.driver.close();
 }
 
+/// Whatever is wrong with it: it cannot be read, or something is missing.
 #[test]
 fn who_is_told_that_a_login_was_refused_is_not_logged_in() {
-    let server = Server::start("", "");
-    for args in [
-        "",
-        ", \"args\": {}",
-        ", \"args\": null",
-        ", \"args\": {\"iv\": \"\", \"crypto\": \"\"}",
-        ", \"args\": {\"iv\": \"01010101010101010101010101010101\"}",
-        ", \"args\": {\"iv\": \"01010101010101010101010101010101\", \
-          \"crypto\": \"01010101010101010101010101010101\"}",
+    let ws2 = |args: &str| format!("{{\"type\": \"CMD\", \"command\": \"AUTH\"{args}}}");
+    for (dialect, code, wrong) in [
+        (Ws1, 1, "C;AUTH".to_owned()),
+        (Ws1, 1, "C;AUTH;SID".to_owned()),
+        (Ws1, 1, "C;AUTH;SID;CRYPTO;x".to_owned()),
+        (Ws1, 1, "C;AUTH;SID;CRYPTO0".to_owned()),
+        (Ws1, 1, "C;AUTH;SID;xCRYPTO".to_owned()),
+        (Ws1, 1, "C;AUTH;0SID;CRYPTO".to_owned()),
+        (Ws2, 5, ws2("")),
+        (Ws2, 5, ws2(", \"args\": {}")),
+        (Ws2, 5, ws2(", \"args\": null")),
+        (Ws2, 5, ws2(", \"args\": {\"iv\": \"\", \"crypto\": \"\"}")),
+        (Ws2, 5, ws2(", \"args\": {\"iv\": \"SID\"}")),
+        (
+            Ws2,
+            8,
+            ws2(", \"args\": {\"iv\": \"SID\", \"crypto\": \"CRYPTO0\"}"),
+        ),
+        (
+            Ws2,
+            8,
+            ws2(", \"args\": {\"iv\": \"SID\", \"crypto\": \"xCRYPTO\"}"),
+        ),
+        (Ws2, 8, ws2(", \"args\": {\"iv\": \"SID\", \"crypto\": 5}")),
+        (Ws2, 8, ws2(", \"args\": [\"SID\", \"CRYPTO\"]")),
+        (Ws2, 8, ws2(", \"args\": [5]")),
+        (Ws2, 8, ws2(", \"args\": \"SID\"")),
     ] {
-        let mut client = Client::open(server.address(), Ws2, "admin");
-        let wrong = format!("{{\"type\": \"CMD\", \"command\": \"AUTH\"{args}}}");
-        assert!(!is_in(&client.ask(&wrong)));
-        assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "after {wrong}");
+        // Each with an address that has guessed nothing yet.
+        let server = Server::start("", "");
+        let mut client = Client::connect(server.address(), dialect);
+        let refused = |client: &mut Client| {
+            let sid = client.sid;
+            let digits: String = sid.iter().map(|byte| format!("{byte:02X}")).collect();
+            let crypto = seal(&KEY, &sid, "admin", "secret");
+            client.send(&wrong.replace("SID", &digits).replace("CRYPTO", &crypto));
+            match client.said() {
+                Said::Refused { code: found, .. } => assert_eq!(found, code, "{wrong}"),
+                said => panic!("{wrong}: {said:?}"),
+            }
+        };
+        // A stranger's as well as that of somebody who was in.
+        for open in [false, true] {
+            if open {
+                client.must("OPEN");
+            }
+            refused(&mut client);
+            assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "after {wrong}");
+            server.write("0,20,3,,,,::1,1");
+            let before = client.sid;
+            client.challenge();
+            assert_ne!(client.sid, before, "after {wrong}");
+            assert!(client.try_log_in("admin", "secret"), "after {wrong}");
+        }
+        refused(&mut client);
+        assert_eq!(client.text(), None, "the third is the last: {wrong}");
+        server.logged("login refused client=127.0.0.1:", 3);
+        server.driver.close();
     }
-    server.driver.close();
 }
 
 #[test]
 fn a_login_with_another_vector_is_a_wrong_one() {
-    let server = Server::start("", "");
     for dialect in BOTH {
+        let server = Server::start("", "");
         let other = requests::auth(dialect, &KEY, &[9; 16], "admin", "secret");
         let code = match dialect {
             Ws1 => 1,
@@ -441,17 +485,22 @@ fn a_login_with_another_vector_is_a_wrong_one() {
                 said => panic!("{said:?}"),
             }
         };
-        let mut client = Client::open(server.address(), dialect, "admin");
-        refused(&mut client);
-        assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "{dialect:?}");
-        let before = client.sid;
-        client.challenge();
-        assert_ne!(client.sid, before, "{dialect:?}");
-        assert!(client.try_log_in("admin", "secret"));
+        let mut client = Client::connect(server.address(), dialect);
+        // A stranger's as well as that of somebody who was in.
+        for open in [false, true] {
+            if open {
+                client.must("OPEN");
+            }
+            refused(&mut client);
+            assert_eq!(client.send_event("0,20,3,,,,-,1"), Err(5), "{dialect:?}");
+            let before = client.sid;
+            client.challenge();
+            assert_ne!(client.sid, before, "{dialect:?} {open}");
+            assert!(client.try_log_in("admin", "secret"));
+        }
         // As a wrong password is, so that whoever watches the log for guesses sees them.
-        server.logged("reason=it is not encrypted for this session", 1);
-        // Two more are too many.
-        refused(&mut client);
+        server.logged("reason=it is not encrypted for this session", 2);
+        // One more is too many.
         refused(&mut client);
         assert_eq!(client.text(), None, "{dialect:?}");
         // However they come: after the first one the others have the vector of before.
@@ -463,8 +512,8 @@ fn a_login_with_another_vector_is_a_wrong_one() {
         client.socket.flush().unwrap();
         let answers: Vec<String> = std::iter::from_fn(|| client.text()).collect();
         assert_eq!(answers.len(), 3, "{answers:?}");
+        server.driver.close();
     }
-    server.driver.close();
 }
 
 #[test]

@@ -99,6 +99,17 @@ impl Visitor {
         entered
     }
 
+    /// Refuses a login unseen, because there is nothing in it that could be right: nobody is logged
+    /// in any more, and it counts and takes its time as any wrong one does.
+    pub async fn refuse(&mut self, reason: &str) {
+        // Nobody can tell whose name is in it.
+        const NOBODY: &str = "";
+        audit::refused(self.peer, &self.user(), &reason);
+        self.log_out();
+        (self.gate.throttle()).failure(self.peer.ip(), NOBODY, Instant::now());
+        tokio::time::sleep(self.delay(NOBODY)).await;
+    }
+
     /// Logs in whoever the client's certificate names. Where that is nobody, the session begins
     /// as any other.
     pub fn log_in_as(&mut self, name: &str) -> Option<Arc<Channel>> {

@@ -23,7 +23,6 @@ use crate::hub::{Channel, SharedEvent};
 use crate::net::accept::{LINGER, linger};
 use crate::net::presence::Presence;
 use crate::os::now;
-use crate::wire::ws::session::AUTH;
 use crate::wire::ws::{Dialect, Request, Session};
 
 /// Bytes of a message from a client: an event has some three thousand.
@@ -307,16 +306,11 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
         let request = self.session.handle(&text, now(), &mut out);
         if let Some((command, code)) = self.session.take_refused() {
             let (peer, user) = (self.performer.peer(), self.performer.user());
-            if command == AUTH {
-                // Nobody can tell whose name is in it.
-                audit::refused(peer, &user, &"it is not encrypted for this session");
-                next = self.performer.wrong_login(&mut self.session)?;
-            } else {
-                self.refusals.note(peer, &user, command, code.text());
-            }
+            self.refusals.note(peer, &user, command, code.text());
         }
         if let Some(request) = request {
-            if matches!(request, Request::Login { .. }) && !self.performer.is_safe() {
+            let login = matches!(request, Request::Login { .. } | Request::NoLogin(_));
+            if login && !self.performer.is_safe() {
                 // It takes its time, and the client may leave meanwhile.
                 self.flush().await?;
             }

@@ -112,25 +112,6 @@ impl Performer {
         !std::mem::take(&mut self.unsecured) || self.context.gate.hub.secured().await
     }
 
-    /// A login was refused unseen, with the vector of another one: nobody stays logged in who is
-    /// told that.
-    pub(super) fn wrong_login(&mut self, session: &mut Session) -> Result<Next, RandomError> {
-        if session.logged_in() {
-            self.visitor.log_out();
-            // The next one needs another session id.
-            session.log_out(sid()?);
-        }
-        Ok(self.count_wrong())
-    }
-
-    fn count_wrong(&mut self) -> Next {
-        self.wrong += 1;
-        match self.wrong < MOST_WRONG {
-            true => Next::GoOn,
-            false => Next::Close,
-        }
-    }
-
     /// Leaves the channel, before the connection ends.
     pub(super) fn leave(&mut self) {
         self.visitor.log_out();
@@ -162,6 +143,11 @@ impl Performer {
                 let entered = self.log_in(user, password, mark, own).await;
                 return self.entered(entered, session, out);
             }
+            Request::NoLogin(code) => {
+                let reason = "it is not encrypted for this session";
+                self.visitor.refuse(reason).await;
+                return self.refused(code, session, out);
+            }
             request => request,
         };
         let Some(channel) = self.visitor.channel() else {
@@ -170,7 +156,8 @@ impl Performer {
             return Ok(Next::GoOn);
         };
         match request {
-            Request::Open | Request::Close | Request::Login { .. } => {}
+            Request::Open | Request::Close => {}
+            Request::Login { .. } | Request::NoLogin(_) => {}
             Request::Clear => channel.queue().clear(),
             Request::SetFilter(pair) => channel.set_filter(pair),
             Request::Submit(event) if !self.settings.filter.passes(&event) => {
@@ -265,12 +252,25 @@ impl Performer {
                 session.refuse(Code::General, out);
                 Ok(Next::GoOn)
             }
-            Err(_) => {
-                session.log_out(sid()?);
-                session.refuse(Code::NotAuthorised, out);
-                Ok(self.count_wrong())
-            }
+            Err(_) => self.refused(Code::NotAuthorised, session, out),
         }
+    }
+
+    /// The login was wrong: nobody stays logged in who is told that, and the next one needs another
+    /// session id.
+    fn refused(
+        &mut self,
+        code: Code,
+        session: &mut Session,
+        out: &mut String,
+    ) -> Result<Next, RandomError> {
+        session.log_out(sid()?);
+        session.refuse(code, out);
+        self.wrong += 1;
+        Ok(match self.wrong < MOST_WRONG {
+            true => Next::GoOn,
+            false => Next::Close,
+        })
     }
 }
 

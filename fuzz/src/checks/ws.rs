@@ -73,6 +73,12 @@ fn play(dialect: Dialect, bytes: &[u8]) {
                     assert!(!session.logged_in() && !session.is_open());
                 }
             },
+            Request::NoLogin(code) => {
+                sid = if sid == SIDS[0] { SIDS[1] } else { SIDS[0] };
+                session.log_out(sid);
+                session.refuse(code, &mut out);
+                assert!(!session.logged_in() && !session.is_open());
+            }
             Request::Submit(event) => {
                 written(dialect, &event);
                 session.grant(&mut out);
@@ -132,7 +138,7 @@ fn said(dialect: Dialect, message: &str) -> Said {
 
 /// What may be asked for before a login, and by somebody who may only receive.
 fn allowed(request: &Request, logged_in: bool, guest: bool) {
-    let open = matches!(request, Request::Login { .. });
+    let open = matches!(request, Request::Login { .. } | Request::NoLogin(_));
     assert!(logged_in || open, "{request:?} without a login");
     let forbidden = matches!(request, Request::Submit(_) | Request::SetFilter(_));
     assert!(!guest || !forbidden, "{request:?} without a right");

@@ -26,6 +26,8 @@ pub(super) enum Arguments<'a> {
     Fields(Vec<&'a str>),
     /// ws2: members.
     Members(ws2::Arguments),
+    /// ws2: what no command can have.
+    Unreadable,
 }
 
 /// An event, still as it came.
@@ -63,6 +65,7 @@ impl Arguments<'_> {
         match self {
             Self::Fields(fields) => ws1::credentials(fields),
             Self::Members(members) => members.credentials(),
+            Self::Unreadable => Err(Code::Parse),
         }
     }
 
@@ -71,6 +74,7 @@ impl Arguments<'_> {
         match self {
             Self::Fields(fields) => ws1::filter(fields),
             Self::Members(members) => members.filter(present),
+            Self::Unreadable => Err(Code::Parse),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::Sid;
+use super::{Code, Sid};
 use crate::event::{Event, FilterPair};
 
 /// What a session asks the rest of the driver to do. None has been answered: that is for
@@ -22,6 +22,10 @@ pub enum Request {
         /// what is encrypted stays the same.
         mark: [Sid; 2],
     },
+    /// Refuse a login that cannot be right, whatever the password: it cannot be read, or is not
+    /// encrypted for this session. Before the answer, which has this code, comes
+    /// [`log_out`](super::Session::log_out).
+    NoLogin(Code),
     /// Write events from now on, those that wait first, after the answer. It may be open already.
     Open,
     /// Keep events from now on. It may be closed already.

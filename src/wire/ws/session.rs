@@ -48,9 +48,6 @@ pub struct Identity {
     pub guid: Guid,
 }
 
-/// The name of the command in the log. Who is told that it was refused has sent a wrong login.
-pub const AUTH: &str = "AUTH";
-
 /// The state of one client's dialogue.
 #[derive(Debug)]
 pub struct Session {
@@ -236,6 +233,10 @@ impl Session {
     }
 
     fn command(&mut self, entry: &'static Entry, arguments: &Arguments<'_>) -> Result<Asked, Code> {
+        // An AUTH of that kind is a wrong login.
+        if matches!(arguments, Arguments::Unreadable) && entry.command != Command::Auth {
+            return Err(Code::Parse);
+        }
         if let Some(needs) = &entry.needs {
             self.admit(entry.name(), needs)?;
         }
@@ -244,7 +245,7 @@ impl Session {
             Command::Challenge => Asked::Answer(Answer::Sid(self.sid)),
             Command::Version => Asked::Answer(Answer::Version),
             Command::Copyright => Asked::Answer(Answer::Copyright),
-            Command::Auth => Asked::Request(self.auth(arguments)?, Then::LoggedIn),
+            Command::Auth => Asked::Request(self.auth(arguments), Then::LoggedIn),
             Command::Open => Asked::Request(Request::Open, Then::Opened),
             // There is no channel yet that could be closed.
             Command::Close if self.identity.is_none() => Asked::Answer(Answer::Done),
@@ -276,18 +277,16 @@ impl Session {
         code
     }
 
-    fn auth(&mut self, arguments: &Arguments<'_>) -> Result<Request, Code> {
-        let credentials = arguments.credentials().map_err(|code| match code {
-            // Nobody stays logged in who is told this.
-            Code::NotAuthorised => self.refusal(AUTH, code),
-            // It is none.
-            code => code,
-        })?;
+    fn auth(&self, arguments: &Arguments<'_>) -> Request {
+        let credentials = match arguments.credentials() {
+            Ok(credentials) => credentials,
+            Err(code) => return Request::NoLogin(code),
+        };
         if credentials.iv != self.sid {
             match self.dialect {
-                Dialect::Ws1 => return Err(self.refusal(AUTH, Code::Syntax)),
+                Dialect::Ws1 => return Request::NoLogin(Code::Syntax),
                 Dialect::Ws2 if self.terms.foreign_iv => {}
-                Dialect::Ws2 => return Err(self.refusal(AUTH, Code::NotAuthorised)),
+                Dialect::Ws2 => return Request::NoLogin(Code::NotAuthorised),
             }
         }
         // What makes no sense is a wrong login like any other: as slow, and in the log.
@@ -298,11 +297,11 @@ impl Session {
             .unwrap_or_default();
         let (user, password) =
             auth::open(&self.terms.key, &credentials.iv, &credentials.cipher).unwrap_or_default();
-        Ok(Request::Login {
+        Request::Login {
             user,
             password,
             mark: [credentials.iv, first],
-        })
+        }
     }
 
     fn event(&mut self, form: EventForm<'_>, now: u64) -> Result<Asked, Code> {

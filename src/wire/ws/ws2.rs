@@ -45,10 +45,9 @@ fn command<'a>(word: &str, arguments: Option<&RawValue>) -> Message<'a> {
     let Some(entry) = command::find(Dialect::Ws2, word) else {
         return Message::Bad(said, Code::UnknownCommand);
     };
-    match Arguments::read(arguments) {
-        Some(arguments) => Message::Command(entry, said, message::Arguments::Members(arguments)),
-        None => Message::Bad(said, Code::Parse),
-    }
+    let arguments = Arguments::read(arguments)
+        .map_or(message::Arguments::Unreadable, message::Arguments::Members);
+    Message::Command(entry, said, arguments)
 }
 
 /// The event of a message.

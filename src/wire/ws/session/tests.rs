@@ -108,6 +108,11 @@ impl Bench {
                 }
                 return out;
             }
+            Request::NoLogin(code) => {
+                self.session.log_out(sixteen(NEW_SID));
+                self.session.refuse(code, &mut out);
+                return out;
+            }
             Request::Submit(event) => self.submitted.push(event),
             _ => {}
         }
