@@ -98,6 +98,14 @@ fn with(members: &str) -> String {
     format!("{LINK}, \"websocket\": {{\"interface\": \"ws://127.0.0.1:0\"{members}}}")
 }
 
+/// A whole key file in the place of what was there.
+fn write_key(bench: &Bench, key: &[u8; 16]) {
+    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(bench.path("new-key"), digits).unwrap();
+    fs::set_permissions(bench.path("new-key"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::rename(bench.path("new-key"), bench.path("key")).unwrap();
+}
+
 #[test]
 fn the_section_comes_and_goes_while_the_driver_runs() {
     let bench = Bench::start(LINK);
@@ -372,6 +380,80 @@ fn vectors_of_the_clients_own_are_allowed_and_forbidden_while_the_driver_runs() 
         assert_eq!(log_in(&mut here), allowed);
     }
     bench.driver().close();
+}
+
+#[test]
+fn a_key_that_is_being_written_changes_nothing() {
+    let bench = Bench::start(&with(""));
+    let address = bench.websocket();
+    let mut here = BOTH.map(|dialect| Client::open(address, dialect, "admin"));
+    let mut still_served = || {
+        here.iter_mut().for_each(|client| client.must("NOOP"));
+        for dialect in BOTH {
+            Client::open(address, dialect, "admin").must("NOOP");
+        }
+    };
+    // Half of it, and none; something else changes as ever.
+    fs::write(bench.path("key"), "0123456789").unwrap();
+    bench.wait_for_times("has 10 hexadecimal digits", 1);
+    still_served();
+    fs::remove_file(bench.path("key")).unwrap();
+    bench.wait_for_times("it cannot be read", 1);
+    still_served();
+    bench.edit(&format!("{}, \"max-out-queue\": 100", with("")));
+    bench.wait_for_times("configuration changed: limits", 1);
+    still_served();
+    // Nobody was told that websockets are not served, and they are at the same place.
+    assert!(!bench.log().contains("not served"), "{}", bench.log());
+    assert_eq!(bench.websocket(), address);
+    // Another one that is whole counts from now on.
+    write_key(&bench, &[7; 16]);
+    bench.wait_for_times("configuration changed: websocket", 1);
+    wait_until("the new key counts", || {
+        let mut client = Client::connect(address, Ws2);
+        let auth = requests::auth(Ws2, &[7; 16], &client.sid, "admin", "secret");
+        is_in(&client.ask(&auth))
+    });
+    here.iter_mut().for_each(|client| client.must("NOOP"));
+    bench.driver().close();
+}
+
+#[test]
+fn a_key_that_comes_later_opens_the_interface() {
+    let bench = Bench::start(LINK);
+    fs::remove_file(bench.path("key")).unwrap();
+    bench.edit(&with(""));
+    bench.wait_for_times("Websockets are not served", 1);
+    assert_eq!(bench.driver().addresses().len(), 1);
+    write_key(&bench, &KEY);
+    wait_until("it is served", || bench.driver().addresses().len() == 2);
+    for dialect in BOTH {
+        Client::open(bench.websocket(), dialect, "admin").must("NOOP");
+    }
+    bench.driver().close();
+}
+
+#[test]
+fn what_is_not_asked_for_any_more_is_gone_though_the_key_is_broken() {
+    let encryption = "\"encryption\": \"aes128\"";
+    let both = format!("{}, {encryption}", with(""));
+    for rest in [format!("{LINK}, {encryption}"), with("")] {
+        let bench = Bench::start(&both);
+        let address = bench.websocket();
+        let mut client = Client::open(address, Ws1, "admin");
+        fs::write(bench.path("key"), "0123456789").unwrap();
+        bench.wait_for_times("has 10 hexadecimal digits", 1);
+        bench.edit(&rest);
+        if rest.contains("websocket") {
+            bench.wait_for_times("configuration changed: encryption", 1);
+            client.must("NOOP");
+            Client::open(address, Ws2, "admin").must("NOOP");
+        } else {
+            wait_until("it is not served", || bench.driver().addresses().len() == 1);
+            assert_eq!(client.text(), None);
+        }
+        bench.driver().close();
+    }
 }
 
 #[test]

@@ -89,6 +89,7 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         cipher: None,
         key_file: None,
         key_trouble: None,
+        login_key_trouble: None,
         encrypted_only: false,
         remotes: remotes(o.take("remotes"), report),
         limits: limits(o, report),
@@ -141,6 +142,7 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
         cipher: encryption.cipher,
         key_file: encryption.key_file.map(|(_, path)| PathBuf::from(path)),
         key_trouble: encryption.key_trouble,
+        login_key_trouble: encryption.login_key_trouble,
         encrypted_only: encryption.required,
         websocket,
         ..config

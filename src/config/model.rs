@@ -47,8 +47,10 @@ pub struct DriverConfig {
     pub cipher: Option<Cipher>,
     /// Where its key is (`key-file`).
     pub key_file: Option<PathBuf>,
-    /// Why there is no cipher, or no websocket server, though the configuration asks for one.
+    /// Why there is no cipher, though the configuration asks for one.
     pub key_trouble: Option<String>,
+    /// Why there is no websocket server, though the configuration asks for one and has a key file.
+    pub login_key_trouble: Option<String>,
     /// In clear text nobody logs in (`require-encryption`).
     pub encrypted_only: bool,
     /// Where anybody may connect from, before the user's own list (`remotes`).

@@ -17,8 +17,10 @@ pub(super) struct Encryption<'a> {
     pub(super) cipher: Option<Cipher>,
     /// The key file, usable or not, and where it is named.
     pub(super) key_file: Option<(Node<'a>, String)>,
-    /// Why it is not usable, where a key is asked for.
+    /// Why it is not usable for the cipher, where one is asked for.
     pub(super) key_trouble: Option<String>,
+    /// Why it is not usable for websocket logins, where they are asked for.
+    pub(super) login_key_trouble: Option<String>,
     /// In clear text nobody logs in.
     pub(super) required: bool,
 }
@@ -88,6 +90,7 @@ pub(super) fn encryption<'a>(
         cipher,
         key_file: file,
         key_trouble,
+        login_key_trouble: None,
         required,
     }
 }

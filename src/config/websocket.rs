@@ -172,7 +172,7 @@ impl<'a> Draft<'a> {
             Err(error) => {
                 let why = format!("{file} is not usable: {}; {MAKE}", with_causes(&error));
                 report.warn(node, &format!("{why}. Websockets are not served"));
-                encryption.key_trouble = Some(why);
+                encryption.login_key_trouble = Some(why);
                 return None;
             }
         };

@@ -31,8 +31,7 @@ impl Engine {
     pub(super) fn check(&self, mut new: Loaded, owned: &Owned) -> Checked {
         let old = &owned.loaded;
         let start = needs_a_start(old, &new).is_some();
-        let mut held = Vec::new();
-        held.extend(new.keep_key(old));
+        let mut held = new.keep_key(old);
         let about = About::new(self.guid, self.layout, &new);
         let all = start || about != About::new(self.guid, self.layout, old);
         if let Err(error) = owned.bridges.check(&new.plan, &about, all, &self.hub) {

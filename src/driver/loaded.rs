@@ -133,29 +133,33 @@ impl Loaded {
         self.config.encrypted_only = old.config.encrypted_only;
     }
 
-    /// The key as before, where there was one, and the one that is asked for is not usable: somebody
-    /// is writing it. Where there was none, and one is required, all that is about addresses stays
-    /// as before. Gives what is wrong with the key.
-    pub(super) fn keep_key(&mut self, old: &Self) -> Option<String> {
-        let (was, is) = (&old.config, &self.config);
-        let cipher = is.cipher.is_none() && was.cipher.is_some();
-        let websocket = is.websocket.is_none() && was.websocket.is_some();
-        let plain = is.interfaces.iter().any(|interface| !interface.secure);
-        let required = is.encrypted_only && is.cipher.is_none() && plain;
-        if !cipher && !websocket && !required {
-            return None;
+    /// The key as before, where there was one and it is still asked for, and is not usable now:
+    /// somebody is writing it. Where there was none, and one is required, all that is about
+    /// addresses stays as before. Gives what is wrong with the key.
+    pub(super) fn keep_key(&mut self, old: &Self) -> Vec<String> {
+        let was = &old.config;
+        let plain = self.config.interfaces.iter().any(|one| !one.secure);
+        let required = self.config.encrypted_only && plain;
+        let mut troubles = Vec::new();
+        if (was.cipher.is_some() || required)
+            && let Some(trouble) = self.config.key_trouble.take()
+        {
+            match &was.cipher {
+                Some(cipher) => self.config.cipher = Some(cipher.clone()),
+                None => self.keep_interfaces(old),
+            }
+            troubles.push(trouble);
         }
-        let trouble = self.config.key_trouble.take()?;
-        if cipher {
-            self.config.cipher = was.cipher.clone();
-        } else if required {
-            self.keep_interfaces(old);
-        }
-        if websocket {
+        if was.websocket.is_some()
+            && let Some(trouble) = self.config.login_key_trouble.take()
+        {
             self.config.websocket = was.websocket.clone();
+            troubles.push(trouble);
         }
-        self.warnings.retain(|warning| !warning.contains(&trouble));
-        Some(trouble)
+        let about = |warning: &String| troubles.iter().any(|trouble| warning.contains(trouble));
+        self.warnings.retain(|warning| !about(warning));
+        troubles.dedup();
+        troubles
     }
 
     /// What cannot be changed without a start, as before.
