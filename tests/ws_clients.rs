@@ -1,24 +1,28 @@
 //! Websocket clients that share nothing with the driver: Python's websocket-client and npm's ws, each
-//! with ws1 and ws2, in clear text and over TLS.
+//! with ws1 and ws2, in clear text and over TLS; and npm's wscat as it comes.
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vscpl2drv_link::auth::Credential;
 use vscpl2drv_link::event::Event;
+use vscpl2drv_link::wire::ws::Dialect::{self, Ws1, Ws2};
+use vscpl2drv_link::wire::ws::client::{self as requests, Said};
 
 mod support;
 
 use support::certificates::Authority;
 use support::client::Client as LinkClient;
+use support::mosquitto::free_port;
 use support::secure::joined;
 use support::tools::{PATIENCE, need, root};
-use support::websocket::{KEY, Server};
+use support::websocket::{DEFAULTS, KEY, Server, path, with_key};
 
 /// Less than a block, a block, more than one.
 const USERS: [(&str, &str); 3] = [
@@ -222,6 +226,101 @@ fn over_tls() {
         for dialect in ["ws1", "ws2"] {
             converse(language, dialect, &server, USERS[0], Some(&ours.file()));
         }
+    }
+    server.driver.close();
+}
+
+/// wscat: what is typed is sent, what comes is printed.
+struct Wscat {
+    dialect: Dialect,
+    process: Child,
+    input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Wscat {
+    fn start(server: &Server, dialect: Dialect) -> Self {
+        let program = root().join("tests/node/node_modules/wscat/bin/wscat");
+        assert!(program.is_file(), "wscat is missing: run `tests/setup all`");
+        let mut process = Command::new(need("timeout"))
+            .arg("120")
+            .arg(need("node"))
+            .arg(program)
+            .args(["--no-color", "--connect"])
+            .arg(format!("ws://{}{}", server.address(), path(dialect)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self {
+            dialect,
+            input: process.stdin.take().unwrap(),
+            lines: BufReader::new(process.stdout.take().unwrap()).lines(),
+            process,
+        }
+    }
+
+    /// The next message; one that has several lines is printed as it is.
+    fn said(&mut self) -> Said {
+        let mut text = String::new();
+        loop {
+            let line = self.lines.next().expect("wscat prints a message").unwrap();
+            // Its prompt.
+            text.push_str(line.trim_start_matches("> "));
+            match requests::read(self.dialect, &text, &DEFAULTS) {
+                Ok(said) => return said,
+                Err(error) => assert!(text.starts_with('{'), "{text}: {error}"),
+            }
+            text.push('\n');
+        }
+    }
+
+    fn must(&mut self, message: &str) {
+        // A line is a message.
+        writeln!(self.input, "{}", message.replace('\n', " ")).unwrap();
+        let said = self.said();
+        assert!(matches!(said, Said::Done { .. }), "{message}: {said:?}");
+    }
+}
+
+/// With the key that everybody has, and the users and the file of the C++ driver, of which nothing
+/// but paths and the port is changed.
+#[test]
+fn wscat_as_it_comes() {
+    let place = with_key(&"2DBB079A38985AF00EBEEFE22F9FFA0E".repeat(16));
+    let key = 0x2DBB_079A_3898_5AF0_0EBE_EFE2_2F9F_FA0E_u128.to_be_bytes();
+    let documented = root().join("tests/documented/websocksrv");
+    let config = fs::read_to_string(documented.join("standard.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["interface"] = format!("ws://localhost:{}", free_port()).into();
+    config["path-users"] = documented.join("users.json").to_str().into();
+    config["key-file"] = place.path().join("key").to_str().into();
+    config["logging"]["file-path"] = place.path().join("log").to_str().into();
+    let server = Server::open(place, config.to_string());
+    for dialect in [Ws1, Ws2] {
+        let mut wscat = Wscat::start(&server, dialect);
+        let Said::Auth0(sid) = wscat.said() else {
+            panic!("no AUTH0");
+        };
+        wscat.must(&requests::noop(dialect));
+        wscat.must(&requests::auth(dialect, &key, &sid, "admin", "secret"));
+        for word in ["VERSION", "COPYRIGHT", "CLRQ"] {
+            wscat.must(&requests::command(dialect, word));
+        }
+        wscat.must(&requests::open(dialect));
+        let event = vscpl2drv_link::event::text::parse("0,30,5,,,,-,1,2,3", &DEFAULTS).unwrap();
+        wscat.must(&requests::event(dialect, &event));
+        assert_eq!(server.data(), [1, 2, 3], "{dialect:?}");
+        server.write("0,30,6,,2020-02-20T20:20:20Z,1,::1,7");
+        match wscat.said() {
+            Said::Event(event) => assert_eq!(*event.data, [7], "{dialect:?}"),
+            other => panic!("{dialect:?}: {other:?}"),
+        }
+        wscat.must(&requests::close(dialect));
+        // The end of what is typed is its end.
+        drop(wscat.input);
+        let status = wscat.process.wait().unwrap();
+        assert!(status.success(), "{dialect:?}: {status}");
     }
     server.driver.close();
 }

@@ -1,4 +1,5 @@
-// A client of ws1 and ws2 that shares nothing with the driver: npm's ws, and node's own crypto.
+// A client of ws1 and ws2 that shares nothing with the driver: npm's ws, node's own crypto, and in
+// ws1 npm's aes-js, which web pages have.
 //
 //     node ws_client.js ws1|ws2 URL KEY USER PASSWORD [CA]
 //
@@ -12,6 +13,7 @@
 const assert = require('node:assert');
 const { createCipheriv } = require('node:crypto');
 const fs = require('node:fs');
+const aesjs = require('aes-js');
 const WebSocket = require('ws');
 
 const [dialect, url, digits, user, password, authority] = process.argv.slice(2);
@@ -31,7 +33,10 @@ const ws1 = {
     assert.deepStrictEqual([sign, word], ['+', 'AUTH0']);
     let text = `${user}:${password}`;
     while (text.length % 16) text += ' ';
-    client.socket.send(`C;AUTH;${sid};${encrypt(text, sid)}`);
+    const hex = aesjs.utils.hex.toBytes;
+    const cbc = new aesjs.ModeOfOperation.cbc(hex(digits), hex(sid));
+    const crypto = aesjs.utils.hex.fromBytes(cbc.encrypt(aesjs.utils.utf8.toBytes(text)));
+    client.socket.send(`C;AUTH;${sid};${crypto}`);
     assert.deepStrictEqual(await client.answer(), ['+', 'AUTH0', sid], 'the same id again');
     const record = await client.answer();
     assert.deepStrictEqual(record.slice(0, 2), ['+', 'AUTH1']);
