@@ -284,6 +284,49 @@ fn sessions_leave_nothing_behind() {
 }
 
 #[test]
+fn events_that_are_dropped_or_thrown_away_leave_nothing_behind() {
+    let place = with_key("00112233445566778899aabbccddeeff");
+    let program = compile(Layout::V2, place.path());
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let config = flat(&place, "\"max-client-queue-size\": 500,")
+        .replace("ws://127.0.0.1:0", &format!("ws://{address}"));
+    let mut command = Command::new(&program);
+    let exact = "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1";
+    command.env("GLIBC_TUNABLES", exact);
+    let mut host = Host::start_as(command, &config);
+    let key = 0x0011_2233_4455_6677_8899_AABB_CCDD_EEFF_u128.to_be_bytes();
+    let mut clients = BOTH.map(|dialect| {
+        let mut client = Client::connect(address, dialect);
+        let auth = requests::auth(dialect, &key, &client.sid, "admin", "secret");
+        assert!(client.ask(&auth).contains('+'));
+        client
+    });
+    let mut round = |host: &mut Host| {
+        // The first 500 wait, and the others find no room.
+        for _ in 0..1000 {
+            assert_eq!(host.ask("write 0 20 3 0 1700000000 0 512"), "code 0");
+        }
+        for client in &mut clients {
+            client.must("CLRQ");
+        }
+        let heap = host.ask("heap");
+        let heap = heap.strip_prefix("heap ").unwrap();
+        heap.parse::<usize>().unwrap()
+    };
+    round(&mut host);
+    let before = round(&mut host);
+    let after = (0..5).map(|_| round(&mut host)).last().unwrap();
+    // The data of those that waited, or of the others, would be 1.2 MB.
+    assert!(after < before + 300_000, "{before} bytes, then {after}");
+    for client in &mut clients {
+        client.must("OPEN");
+        client.must("NOOP");
+    }
+    drop(clients);
+    host.end();
+}
+
+#[test]
 fn the_log_has_the_address_of_the_client() {
     let server = Server::start("", "");
     for dialect in BOTH {
