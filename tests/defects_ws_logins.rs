@@ -92,13 +92,13 @@ fn what_the_login_tells_of_a_user_is_so() {
     );
     let server = Server::with_users(&file, "", "");
     const ALL: &str = "0,0,0,00:00:00:00:00:00:00:00:00:00:00:00:00:00:00:00";
-    for (name, full, rights, events, note) in [
-        ("none", "", 0x2, "", ""),
-        ("list", "", 0x1_0002, "", "QQ=="),
-        ("full", "Miss_ One", 0x2, "", "QUI="),
-        ("other", "Two", 0x2, "", "QUJD"),
-        ("some", "", 0x10_0002, "0014:*/*:0009/001E:0005", ""),
-        ("some2", "", 0x2, "", "w4TDlg=="),
+    for (name, place, full, rights, events, note) in [
+        ("none", 2, "", 0x2, "", ""),
+        ("list", 1, "", 0x1_0002, "", "QQ=="),
+        ("full", 0, "Miss_ One", 0x2, "", "QUI="),
+        ("other", 3, "Two", 0x2, "", "QUJD"),
+        ("some", 4, "", 0x10_0002, "0014:*/*:0009/001E:0005", ""),
+        ("some2", 5, "", 0x2, "", "w4TDlg=="),
     ] {
         let mut client = Client::connect(server.address(), Ws1);
         let crypto = seal(&KEY, &client.sid, name, "secret");
@@ -111,7 +111,8 @@ fn what_the_login_tells_of_a_user_is_so() {
         let fields: Vec<&str> = answer.split(';').collect();
         assert_eq!(fields.len(), 12, "{answer}");
         assert_eq!([fields[0], fields[1], fields[3]], ["+", "AUTH1", name]);
-        assert!(fields[2].parse::<usize>().is_ok(), "{answer}");
+        // The place among all, by name.
+        assert_eq!(fields[2].parse(), Ok(place), "{answer}");
         assert_eq!(fields[5], full, "{answer}");
         assert_eq!(&fields[6..8], [ALL, ALL]);
         assert_eq!(

@@ -40,6 +40,45 @@ fn every_sample_is_good() {
     assert!(count >= 11);
 }
 
+/// Whoever installs a sample gets no secret that others have.
+#[test]
+fn no_sample_has_a_secret_that_everybody_has() {
+    let mut files = Vec::new();
+    let mut folders = ["config-samples", "contrib"]
+        .map(|name| root().join(name))
+        .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() >= 13, "{files:?}");
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("PRIVATE KEY"), "{path:?}");
+        // However the digits stand.
+        let digits: String = text
+            .chars()
+            .filter(|c| c.is_alphanumeric())
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
+        for known in [
+            // The keys of the distributions and of the specification's examples, and the hash of
+            // the C++ drivers' `admin` with the password `secret`.
+            "2DBB079A38985AF00EBEEFE22F9FFA0E",
+            "A4A86F7D7E119BA3F0CD06881E371B98",
+            "2D1E4F91DAE49CD08EABA2293E422273",
+        ] {
+            assert!(!digits.contains(known), "{path:?} has {known}");
+        }
+    }
+}
+
 #[test]
 fn the_full_sample_and_the_readme_have_every_key() {
     let path = root().join("config-samples/full.json");

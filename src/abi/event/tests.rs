@@ -75,4 +75,7 @@ fn wild_sizes_and_dates() {
     assert_eq!(read(&raw), None);
     raw.size_data = 0;
     assert_eq!(read(&raw).unwrap().time, EventTime::Unix { nanos: 77 });
+    // No date at all.
+    (raw.year, raw.month, raw.day) = (0, 0, 0);
+    assert_eq!(read(&raw).unwrap().time, EventTime::Unix { nanos: 77 });
 }
