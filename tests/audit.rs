@@ -7,16 +7,19 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use vscpl2drv_link::auth::Credential;
 use vscpl2drv_link::driver::{Driver, Source};
+use vscpl2drv_link::event::json::Generation;
 use vscpl2drv_link::wire::binary::Strength;
 use vscpl2drv_link::wire::ws::Dialect::{Ws1, Ws2};
 
 mod support;
 
-use support::binary::{Binary, key_file};
+use support::binary::{Binary, cipher, event_frame, key_file};
 use support::certificates::Authority;
 use support::client::Client;
 use support::dialogue;
@@ -141,6 +144,52 @@ fn every_refusal_is_a_line_that_fail2ban_reads() {
     let four = std::iter::repeat_n("127.0.0.1", 6);
     let six = std::iter::repeat_n("::1", 2);
     assert_eq!(addresses, four.chain(six).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_frame_whose_rest_does_not_come_is_a_line_too() {
+    let place = TempDir::new().unwrap();
+    let log = place.path().join("log");
+    let config = format!(
+        "{{\"interface\": \"tcp://127.0.0.1:0\", \"abi\": \"v2\", \"path-users\": {:?}, \
+          \"encryption\": \"aes256\", \"key-file\": {:?}, \"response-timeout\": 2000, \
+          \"logging\": {{\"file-path\": {log:?}}}}}",
+        dialogue::users(),
+        key_file(place.path()),
+    );
+    let guid = "::1".parse().unwrap();
+    let driver = Driver::open(Source { config, guid }).unwrap();
+    let strength = Strength::Aes256;
+    let line = format!("0,20,3,,,,-,{}", vec!["7"; 512].join(","));
+    let frame = event_frame(&line, Generation::V2, [7; 16], &cipher(strength));
+    let refused = || {
+        let text = fs::read_to_string(&log).unwrap();
+        let lines = text.lines().filter(|line| {
+            line.contains("[warning] frame refused client=127.0.0.1:")
+                && line.ends_with(
+                    " user=admin reason=the rest of it did not come within response-timeout",
+                )
+        });
+        lines.count()
+    };
+    let mut half = Binary::log_in(driver.addresses()[0], strength);
+    half.send(&frame[..frame.len() / 2]);
+    assert_eq!(half.frame(), None);
+    wait_until("it is said", || refused() == 1);
+    // A byte, and before long another: all of it would take a minute.
+    let mut slow = Binary::log_in(driver.addresses()[0], strength);
+    for byte in &frame {
+        slow.try_send(&[*byte]);
+        if refused() > 1 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(refused(), 2);
+    assert_eq!(slow.frame(), None);
+    assert!(driver.read(Duration::ZERO).is_err());
+    driver.close();
+    assert_eq!(fail2ban(&log).1, ["127.0.0.1"; 2]);
 }
 
 #[test]

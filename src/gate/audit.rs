@@ -21,6 +21,11 @@ pub(crate) fn refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
     tracing::warn!(client = %peer, user = %Name(user), %reason, "login refused");
 }
 
+/// What was to be a frame of the binary mode is none.
+pub(crate) fn frame_refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
+    tracing::warn!(client = %peer, user = %Name(user), %reason, "frame refused");
+}
+
 /// A certificate that is good and logs nobody in: the session begins as any other.
 pub(crate) fn not_by_certificate(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
     tracing::info!(client = %peer, user = %Name(user), %reason, "the certificate logs nobody in");

@@ -73,9 +73,8 @@ pub(super) async fn run<S>(
     let user = connection.performer.user();
     connection.refusals.sum_up(peer, &user);
     match &end {
-        End::Bad(bad) => {
-            tracing::warn!(client = %peer, user = %audit::Name(&user), reason = %bad, "frame refused");
-        }
+        End::Bad(bad) => audit::frame_refused(peer, &user, bad),
+        End::Unfinished => audit::frame_refused(peer, &user, &end.reason()),
         end => tracing::debug!(client = %peer, "the session ended: {}", end.reason()),
     }
     // Who comes back at once finds the session gone. The place among `max-clients` is free when the
@@ -114,7 +113,7 @@ impl End {
             Self::Silent => "the client was silent for too long",
             Self::Ended => "it was ended from elsewhere",
             Self::Unsafe => "its events could not be written to the disk",
-            Self::Unfinished => "the rest of a frame did not come",
+            Self::Unfinished => "the rest of it did not come within response-timeout",
             Self::Random => "the system gave no random numbers",
             Self::Bad(_) => "it sent a frame that is none",
             Self::Stopped => "the driver stopped serving, or needed the place",
