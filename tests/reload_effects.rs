@@ -8,9 +8,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+use vscpl2drv_link::wire::binary::Strength;
 
 mod support;
 
+use support::binary::{Binary, key_file};
 use support::client::Client;
 use support::mosquitto::free_port;
 use support::reload::{Bench, PLAIN, log_in, mqtt};
@@ -118,6 +121,94 @@ fn the_level_of_the_log_file_changes_while_it_is_open() {
     bench.wait_for_times("info logged out", before + 1);
     // It is the same driver, and the same session.
     admin.must("noop");
+    assert_eq!(bench.log().matches("info starting").count(), 1);
+    bench.driver().close();
+}
+
+/// Each of them, one after the other, for sessions that were there before.
+#[test]
+fn what_a_session_goes_by_changes_while_it_is_there() {
+    const ON: &str = "0,20,3,,2020-02-20T20:20:20Z,1,::1";
+    let key = TempDir::new().unwrap();
+    let mut members = format!(
+        "{PLAIN}, \"encryption\": \"aes128\", \"key-file\": {:?}, \
+         \"response-timeout\": 600000, \"login-timeout\": 36000, \
+         \"bridge\": {{\"publish\": \"host\", \"subscribe\": \"host\"}}",
+        key_file(key.path())
+    );
+    let bench = Bench::start(&members);
+    let address = bench.addresses()[0];
+    let change = |members: &str, part: &str| {
+        let part = format!("configuration changed: {part}");
+        let before = bench.log().matches(&part).count();
+        bench.edit(members);
+        bench.wait_for_times(&part, before + 1);
+    };
+    let (mut one, mut other) = (Client::log_in(address), Client::log_in(address));
+    let mut stranger = Client::connect(address);
+    let mut frames = Binary::log_in(address, Strength::Aes128);
+    let host_has = |data: u8| {
+        let event = bench.driver().read(PATIENCE).unwrap();
+        assert_eq!(*event.data, [data]);
+    };
+
+    // The host says what it hears, as a broker would.
+    let echo = |data: u8| {
+        let event = bench.driver().read(PATIENCE).unwrap();
+        assert_eq!(*event.data, [data]);
+        bench.driver().write(event);
+    };
+    one.must(&format!("send {ON},1"));
+    echo(1);
+    assert_eq!((&*one.ask("cdta")[0], &*other.ask("cdta")[0]), ("1", "1"));
+    members.push_str(", \"receive-sent-events\": false");
+    change(&members, "receive-sent-events");
+    one.must(&format!("send {ON},2"));
+    echo(2);
+    assert_eq!((&*one.ask("cdta")[0], &*other.ask("cdta")[0]), ("1", "2"));
+    members.push_str(", \"interconnect\": true");
+    change(&members, "interconnect");
+    one.must(&format!("send {ON},3"));
+    host_has(3);
+    assert_eq!((&*one.ask("cdta")[0], &*other.ask("cdta")[0]), ("1", "3"));
+
+    let event = other.must("retr 1")[0].clone();
+    assert!(event.contains(",2020-02-20T20:20:20Z,1,"), "{event}");
+    members.push_str(", \"event-format\": \"ns\"");
+    change(&members, "event-format");
+    let event = other.must("retr 1")[0].clone();
+    assert!(event.contains(",1582230020000001000,"), "{event}");
+
+    let filter = "{\"out-filter\": \"0,20,0,-\", \"out-mask\": \"0,65535,0,-\"}";
+    members.push_str(&format!(", \"filter\": {filter}"));
+    change(&members, "filter");
+    one.must("send 0,10,6,,,,-,4");
+    one.must(&format!("send {ON},5"));
+    host_has(5);
+
+    members.push_str(", \"max-in-queue\": 1");
+    change(&members, "limits");
+    one.must(&format!("send {ON},6"));
+    assert_eq!(one.ask(&format!("send {ON},7")), ["-OK - Buffer Full"]);
+    host_has(6);
+    one.must(&format!("send {ON},8"));
+    host_has(8);
+
+    // A frame that begins from then on has less time.
+    members = members.replace("600000", "1000");
+    change(&members, "limits");
+    frames.send(&[0x01]);
+    assert_eq!(frames.frame(), None);
+    bench.wait_for("frame refused");
+    // Who came long ago and has not logged in, and who says nothing.
+    assert_eq!(stranger.ask("noop"), ["+OK - Success."]);
+    members = members.replace("36000", "1");
+    change(&members, "limits");
+    assert_eq!(stranger.line(), None);
+    one.must("noop");
+    members.push_str(", \"idle-timeout\": 1");
+    change(&members, "limits");
+    assert_eq!((one.line(), other.line()), (None, None));
     assert_eq!(bench.log().matches("info starting").count(), 1);
     bench.driver().close();
 }

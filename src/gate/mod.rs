@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use tokio::sync::watch;
+
 pub use login::{LoginError, Visitor};
 pub use seats::{Seat, Seats};
 
@@ -29,6 +31,8 @@ pub struct Gate {
     rules: RwLock<Arc<Rules>>,
     /// Counts the rules that there have been.
     version: AtomicU64,
+    /// Wakes those who wait for nothing else.
+    changed: watch::Sender<()>,
     verifier: Arc<Verifier>,
     throttle: Mutex<Throttle>,
     /// Passwords are checked a few at a time, so that the network threads keep their share.
@@ -78,6 +82,7 @@ impl Gate {
             hub,
             rules: RwLock::new(Arc::new(rules)),
             version: AtomicU64::new(0),
+            changed: watch::Sender::new(()),
             verifier: Arc::new(Verifier::new()?),
             throttle: Mutex::new(Throttle::new()),
             checks: Turns::new(cores.div_ceil(2)),
@@ -97,10 +102,17 @@ impl Gate {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
     }
 
-    /// Sessions look at the rules, and at their server's own settings, before their next command:
-    /// what else changes has to change before.
+    /// Sessions look at the rules, and at their server's own settings, at once or before their next
+    /// command: what else changes has to change before.
     pub fn announce(&self) {
         self.version.fetch_add(1, Ordering::Release);
+        self.changed.send_replace(());
+    }
+
+    /// Tells of each change from now on.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
     }
 
     /// Another number after each change.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -44,7 +45,7 @@ pub(super) async fn run<S>(
     S: AsyncRead + AsyncWrite + Presence + Unpin,
 {
     let terms = Arc::clone(&context.settings().terms);
-    let limits = &context.gate.rules().limits;
+    let changes = context.gate.changes();
     let mut connection = Connection {
         stream,
         input: Input::default(),
@@ -54,8 +55,10 @@ pub(super) async fn run<S>(
         refusals: Refusals::default(),
         performer: Performer::new(Arc::clone(&context), peer, seat),
         alive: tokio::time::interval(ALIVE_EVERY),
-        deadline: Instant::now() + limits.login_timeout,
+        since: Instant::now(),
+        spoke: false,
         begun: None,
+        changes,
         context,
     };
     if let Beneath::Tls(Some(name)) = &beneath {
@@ -130,9 +133,14 @@ struct Connection<S> {
     refusals: Refusals,
     performer: Performer,
     alive: Interval,
-    deadline: Instant,
+    /// When the client said something last; before its login, when it came.
+    since: Instant,
+    /// It has said something since that was looked at.
+    spoke: bool,
     /// Until when the rest of a frame has to be here.
     begun: Option<Instant>,
+    /// Other rules: a wait may have become shorter.
+    changes: watch::Receiver<()>,
     context: Arc<Context>,
 }
 
@@ -167,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
                 self.flush().await?;
             }
             // Lines that came together count as well: their answers may be read slowly.
-            if !self.session.logged_in() && Instant::now() >= self.deadline {
+            if !self.session.logged_in() && Instant::now() >= self.deadline() {
                 return Err(End::Silent);
             }
             let Some(request) = self.next_request()? else {
@@ -187,10 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
         if self.session.looping() && !was_looping {
             self.alive.reset();
         }
-        let limits = &self.performer.rules().limits;
-        if self.session.logged_in() {
-            self.deadline = Instant::now() + limits.idle_timeout;
+        if std::mem::take(&mut self.spoke) && self.session.logged_in() {
+            self.since = Instant::now();
         }
+        let limits = &self.performer.rules().limits;
         self.begun = match self.session.binary() {
             Some(_) if self.input.ahead() > 0 => self
                 .begun
@@ -198,6 +206,16 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
             _ => None,
         };
         Ok(())
+    }
+
+    /// Until when the client has to say something, or be logged in, by the limits of now.
+    fn deadline(&self) -> Instant {
+        let limits = &self.performer.rules().limits;
+        self.since
+            + match self.session.logged_in() {
+                true => limits.idle_timeout,
+                false => limits.login_timeout,
+            }
     }
 
     /// Takes the next line or frame; `Some(None)` where it is answered already.
@@ -309,6 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
     async fn wait(&mut self) -> Result<(), End> {
         let looping = self.session.looping();
         let receives = self.receives_link();
+        let deadline = self.deadline();
         let settles = self.input.settles_at();
         let channel = self.performer.channel().cloned();
         let ended = ended(channel.clone());
@@ -326,14 +345,18 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
             () = ended => return Err(End::Ended),
             () = superseded => return Err(End::Ended),
             // Before the bytes: they may come without a pause.
-            () = tokio::time::sleep_until(self.deadline), if !looping => return Err(End::Silent),
+            () = tokio::time::sleep_until(deadline), if !looping => return Err(End::Silent),
             () = expired(self.begun) => return Err(End::Unfinished),
             read = self.stream.read_buf(self.input.room()) => match read {
                 Ok(0) | Err(_) => return Err(End::Gone),
-                Ok(count) => self.input.filled(count),
+                Ok(count) => {
+                    self.spoke = true;
+                    self.input.filled(count);
+                }
             },
             () = expired(settles) => self.input.settle(),
             () = arrived => {}
+            Ok(()) = self.changes.changed() => {}
             _ = self.alive.tick(), if looping => self.session.say_alive(&mut self.out),
         }
         Ok(())
@@ -353,7 +376,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
         let mut patience = self.performer.rules().limits.response_timeout;
         if !self.session.logged_in() {
             // What can be written at once is written after the deadline too.
-            patience = patience.min(self.deadline.saturating_duration_since(Instant::now()));
+            patience = patience.min(self.deadline().saturating_duration_since(Instant::now()));
         }
         let ended = ended(self.performer.channel().cloned());
         let written = tokio::select! {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -63,7 +64,6 @@ pub(super) async fn run<S>(
     let Ok(sid) = sid() else {
         return tracing::error!("{RANDOM}");
     };
-    let limits = &performer.rules().limits;
     let now = Instant::now();
     let stream = Held::new(stream, ahead);
     let mut connection = Connection {
@@ -74,9 +74,10 @@ pub(super) async fn run<S>(
         waiting: VecDeque::new(),
         out: Vec::new(),
         events: Vec::new(),
-        deadline: now + limits.login_timeout,
+        since: now,
         heard: now,
         asked: false,
+        changes: performer.changes(),
         performer,
     };
     connection.begin();
@@ -193,20 +194,19 @@ struct Connection<S> {
     /// Answers that are to be written.
     out: Vec<String>,
     events: Vec<Arc<SharedEvent>>,
-    deadline: Instant,
+    /// When the client said something last; before its login, when it came.
+    since: Instant,
     /// When something came last, and whether the client was asked for a sign since.
     heard: Instant,
     asked: bool,
+    /// Other rules: a wait may have become shorter.
+    changes: watch::Receiver<()>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
     /// Logs in whom the client's certificate names: its session counts from the first message on.
     fn begin(&mut self) {
         self.performer.log_in_by_certificate(&mut self.session);
-        if self.session.logged_in() {
-            let limits = &self.performer.rules().limits;
-            self.deadline = Instant::now() + limits.idle_timeout;
-        }
     }
 
     async fn dialogue(&mut self) -> Result<std::convert::Infallible, End> {
@@ -258,7 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             if !self.performer.refresh(&mut self.session) {
                 return Err(End::Ended);
             }
-            if !self.session.logged_in() && Instant::now() >= self.deadline {
+            if !self.session.logged_in() && Instant::now() >= self.deadline() {
                 return Err(End::Silent);
             }
             let message = match self.waiting.pop_front() {
@@ -275,11 +275,8 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             // Signs of life are no words.
             let words = message.is_text();
             self.take(message).await?;
-            let limits = &self.performer.rules().limits;
-            match (was_in, self.session.logged_in()) {
-                (_, true) if words => self.deadline = Instant::now() + limits.idle_timeout,
-                (true, false) => self.deadline = Instant::now() + limits.login_timeout,
-                _ => {}
+            if words && self.session.logged_in() || was_in && !self.session.logged_in() {
+                self.since = Instant::now();
             }
             if self.performer.is_safe() {
                 // Before the next message, which may be the last: nothing is written after that.
@@ -291,6 +288,16 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// Until when the client has to say something, or be logged in, by the limits of now.
+    fn deadline(&self) -> Instant {
+        let limits = &self.performer.rules().limits;
+        self.since
+            + match self.session.logged_in() {
+                true => limits.idle_timeout,
+                false => limits.login_timeout,
+            }
     }
 
     async fn take(&mut self, message: Message) -> Result<(), End> {
@@ -378,7 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
                 _ => std::future::pending().await,
             }
         };
-        let limits = &self.performer.rules().limits;
+        let (deadline, limits) = (self.deadline(), &self.performer.rules().limits);
         let sign = match self.asked {
             false => self.heard + ASK,
             true => self.heard + ASK + limits.response_timeout,
@@ -387,12 +394,13 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             biased;
             () = ended => return Err(End::Ended),
             // Before the messages: they may come without a pause.
-            () = tokio::time::sleep_until(self.deadline), if !open => return Err(End::Silent),
+            () = tokio::time::sleep_until(deadline), if !open => return Err(End::Silent),
             message = self.socket.next() => match message {
                 Some(message) => self.waiting.push_back(message?),
                 None => return Err(End::Gone),
             },
             () = arrived => {}
+            Ok(()) = self.changes.changed() => {}
             () = tokio::time::sleep_until(sign) => {
                 if self.asked {
                     return Err(End::Silent);
@@ -411,14 +419,10 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             return Err(End::Unsafe);
         }
         self.feed().await?;
+        let patience = patience(&self.performer, &self.session, self.deadline());
         let socket = &mut self.socket;
         let written = async { socket.flush().await };
-        within(
-            patience(&self.performer, &self.session, self.deadline),
-            self.performer.channel(),
-            written,
-        )
-        .await
+        within(patience, self.performer.channel(), written).await
     }
 
     /// Hands over what is to be written; a part of it may be written by that.
@@ -426,7 +430,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
         if self.out.is_empty() {
             return Ok(());
         }
-        let patience = patience(&self.performer, &self.session, self.deadline);
+        let patience = patience(&self.performer, &self.session, self.deadline());
         let (socket, out) = (&mut self.socket, &mut self.out);
         let written = async {
             for answer in out.drain(..) {

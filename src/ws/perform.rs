@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::watch;
+
 use super::marks::Mark;
 use super::{Context, Settings};
 use crate::auth::{RandomError, Service};
@@ -84,6 +86,11 @@ impl Performer {
 
     pub(super) fn peer(&self) -> SocketAddr {
         self.visitor.peer()
+    }
+
+    /// Tells of each change of the rules.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.context.gate.changes()
     }
 
     /// Takes over rules, settings and rights that have changed meanwhile; false where the client

@@ -175,6 +175,24 @@ async fn who_is_logged_in_and_not_open_may_be_silent_for_idle_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shorter_idle_timeout_counts_for_those_who_are_silent_already() {
+    let context = context(false);
+    let mut peer = Peer::at(&context, Dialect::Ws1).await;
+    peer.log_in(false).await;
+    let start = Instant::now();
+    // Over before it would be asked whether it is there.
+    let shorter = ASK / 2;
+    tokio::time::sleep(ASK / 4).await;
+    let mut rules = (*context.gate.rules()).clone();
+    rules.limits.idle_timeout = shorter;
+    context.gate.set(rules);
+    context.gate.announce();
+    assert!(matches!(peer.next().await, Some(Message::Close(_))));
+    assert_eq!(context.gate.hub.channels().len(), 0);
+    assert_eq!(start.elapsed().as_secs(), shorter.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_login_waits_longer_than_the_one_before_whichever_connection_it_comes_by() {
     let context = context(false);
     let mut waits = Vec::new();
