@@ -79,9 +79,14 @@ impl Bench {
     }
 
     fn client(&self) -> BufStream<DuplexStream> {
+        self.client_from(1)
+    }
+
+    /// One from another address of this machine.
+    fn client_from(&self, host: u8) -> BufStream<DuplexStream> {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let context = Arc::clone(&self.context);
-        let peer = ([127, 0, 0, 1], 4711).into();
+        let peer = ([127, 0, 0, host], 4711).into();
         tokio::spawn(server::serve_stream(far, peer, context, Default::default()));
         BufStream::new(near)
     }
@@ -205,14 +210,119 @@ async fn who_is_silent_is_disconnected_but_not_in_the_receive_loop() {
     assert_eq!(bench.hub.channels().len(), 1);
 }
 
+/// The README's numbers.
 #[tokio::test(start_paused = true)]
-async fn repeated_failures_of_an_address_are_answered_later() {
+async fn a_line_may_have_8_kib_before_the_login_and_64_kib_after_it() {
     let bench = Bench::new(&format!("{{\"path-users\": {:?}}}", dialogue::users()));
-    let mut waits = Vec::new();
+    let mut client = bench.client();
+    for (login, most) in [("", 8 * 1024), ("user admin\npass secret\n", 64 * 1024)] {
+        client.write_all(login.as_bytes()).await.unwrap();
+        client.flush().await.unwrap();
+        for _ in 0..if login.is_empty() { 4 } else { 2 } {
+            read_line(&mut client).await.unwrap();
+        }
+        for (longer, answer) in [
+            (0, "+OK - Success."),
+            (1, "-OK - Invalid parameter or format"),
+        ] {
+            let line = format!("noop{}\r\n", " ".repeat(most - 4 + longer));
+            client.write_all(line.as_bytes()).await.unwrap();
+            client.flush().await.unwrap();
+            assert_eq!(
+                read_line(&mut client).await.unwrap(),
+                answer,
+                "{most} {longer}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shorter_wait_counts_for_those_who_are_silent_already() {
+    let users = dialogue::users();
+    let bench = Bench::new(&format!(
+        "{{\"path-users\": {users:?}, \"idle-timeout\": 100000, \"login-timeout\": 100000}}"
+    ));
+    let start = tokio::time::Instant::now();
+    let (mut stranger, mut idle) = (bench.client(), bench.client());
+    idle.write_all(b"user admin\npass secret\n").await.unwrap();
+    idle.flush().await.unwrap();
     for _ in 0..6 {
+        read_line(&mut idle).await.unwrap();
+    }
+    for _ in 0..4 {
+        read_line(&mut stranger).await.unwrap();
+    }
+    // Others than those are asked for nothing, and wake nobody.
+    for (seconds, login_timeout, idle_timeout) in [(100, 100_000, 100_000), (200, 300, 500)] {
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(start.elapsed().as_secs(), seconds);
+        let mut rules = (*bench.context.gate.rules()).clone();
+        rules.limits.login_timeout = Duration::from_secs(login_timeout);
+        rules.limits.idle_timeout = Duration::from_secs(idle_timeout);
+        bench.context.gate.set(rules);
+        bench.context.gate.announce();
+    }
+    // Counted from when they came, and from when they said something last.
+    tokio::time::sleep(Duration::from_secs(99)).await;
+    assert_eq!(bench.hub.channels().len(), 1);
+    assert_eq!(read_line(&mut stranger).await, None);
+    assert_eq!(start.elapsed().as_secs(), 300);
+    tokio::time::sleep(Duration::from_secs(199)).await;
+    assert_eq!(bench.hub.channels().len(), 1);
+    assert_eq!(read_line(&mut idle).await, None);
+    assert_eq!(start.elapsed().as_secs(), 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_has_response_timeout_to_be_whole() {
+    const MOST: u64 = 5;
+    let (users, place) = (dialogue::users(), tempfile::tempdir().unwrap());
+    let key = place.path().join("key");
+    std::fs::write(&key, "00112233445566778899AABBCCDDEEFF").unwrap();
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, own).unwrap();
+    let bench = Bench::new(&format!(
+        "{{\"path-users\": {users:?}, \"encryption\": \"aes128\", \"key-file\": {key:?}, \
+          \"response-timeout\": {}}}",
+        1000 * MOST
+    ));
+    for dribbles in [false, true] {
         let mut client = bench.client();
+        client.write_all(b"binary\n").await.unwrap();
+        client.flush().await.unwrap();
+        for _ in 0..5 {
+            read_line(&mut client).await.unwrap();
+        }
+        // Nobody waits for a frame that has not begun.
+        tokio::time::sleep(Duration::from_secs(2 * MOST)).await;
         let start = tokio::time::Instant::now();
-        client.write_all(b"user admin\npass wrong\n").await.unwrap();
+        client.write_all(&[0x01]).await.unwrap();
+        client.flush().await.unwrap();
+        let second = Duration::from_secs(1);
+        let end = loop {
+            match tokio::time::timeout(second, read_line(&mut client)).await {
+                Ok(line) => break line,
+                Err(_) if dribbles => {
+                    client.write_all(&[0]).await.unwrap();
+                    client.flush().await.unwrap();
+                }
+                Err(_) => {}
+            }
+        };
+        assert_eq!(end, None);
+        assert_eq!(start.elapsed().as_secs(), MOST, "{dribbles}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn repeated_failures_are_answered_later_whatever_is_wrong() {
+    /// A wrong login: how many milliseconds its answer takes.
+    async fn fail(bench: &Bench, host: u8, user: &str, password: &str) -> u128 {
+        let mut client = bench.client_from(host);
+        let start = tokio::time::Instant::now();
+        let login = format!("user {user}\npass {password}\n");
+        client.write_all(login.as_bytes()).await.unwrap();
         client.flush().await.unwrap();
         for _ in 0..5 {
             read_line(&mut client).await.unwrap();
@@ -221,9 +331,35 @@ async fn repeated_failures_of_an_address_are_answered_later() {
             read_line(&mut client).await.unwrap(),
             "-OK - Invalid username or password."
         );
-        waits.push(start.elapsed().as_millis());
+        start.elapsed().as_millis()
     }
-    assert_eq!(waits, [0, 0, 500, 1000, 2000, 2000]);
+    const WAITS: [u128; 6] = [0, 0, 500, 1000, 2000, 2000];
+    // A wrong password, no such user, not from here, no right to be here: by name and by address,
+    // and in turns.
+    let wrong = [
+        ("admin", "wrong"),
+        ("nobody", "secret"),
+        ("elsewhere", "secret"),
+        ("web", "secret"),
+    ];
+    let users = format!("{{\"path-users\": {:?}}}", dialogue::users());
+    for (user, password) in wrong {
+        for many_addresses in [false, true] {
+            let bench = Bench::new(&users);
+            let mut waits = Vec::new();
+            for n in 1..=6 {
+                let host = if many_addresses { n } else { 1 };
+                waits.push(fail(&bench, host, user, password).await);
+            }
+            assert_eq!(waits, WAITS, "{user} {many_addresses}");
+        }
+    }
+    let bench = Bench::new(&users);
+    let mut waits = Vec::new();
+    for (user, password) in wrong.iter().cycle().take(6) {
+        waits.push(fail(&bench, 1, user, password).await);
+    }
+    assert_eq!(waits, WAITS);
 }
 
 #[tokio::test(start_paused = true)]

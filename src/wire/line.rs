@@ -185,6 +185,33 @@ mod tests {
     }
 
     #[test]
+    fn the_cap_is_for_the_line_without_its_end() {
+        let mut reader = LineReader::default();
+        for (length, end) in [(8, "\n"), (8, "\r\n"), (9, "\n"), (9, "\r\n")] {
+            reader.push(format!("{}{end}", "x".repeat(length)).as_bytes());
+            let expected = (length == 8).then(|| b"xxxxxxxx".to_vec());
+            assert_eq!(lines(&mut reader, 8), [expected], "{length} {end:?}");
+        }
+    }
+
+    #[test]
+    fn no_byte_is_looked_at_twice_however_small_the_pieces_are() {
+        const LENGTH: usize = 64 * 1024;
+        let mut reader = LineReader::default();
+        for _ in 0..LENGTH {
+            reader.push(b"x");
+            assert_eq!(reader.next_line(LENGTH), None);
+            // Whoever looked again would find an end here.
+            *reader.buffer.last_mut().unwrap() = b'\n';
+        }
+        reader.push(b"\n");
+        match reader.next_line(LENGTH) {
+            Some(Line::Text(line)) => assert_eq!(line.len(), LENGTH),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn telnet_is_taken_out() {
         assert_eq!(clean(b"\xff\xfb\x01noop").as_deref(), Some("noop"));
         assert_eq!(

@@ -121,6 +121,29 @@ fn a_message_that_is_far_too_long_is_passed_over() {
     }
 }
 
+/// The README's number.
+#[test]
+fn a_message_may_have_256_kib() {
+    for version in BOTH {
+        let mut small = BytesMut::new();
+        message(version, 200_000, 1, &mut small);
+        let around = small.len() - 200_000;
+        for longer in [0, 1] {
+            let size = 256 * 1024 - around + longer;
+            let mut buffer = BytesMut::new();
+            message(version, size, 1, &mut buffer);
+            assert_eq!(buffer.len(), 256 * 1024 + longer);
+            match codec(version).read(&mut buffer).unwrap() {
+                Some(Packet::Message(message)) => assert_eq!(
+                    message.payload.map(|bytes| bytes.len()),
+                    (longer == 0).then_some(size)
+                ),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn what_no_broker_sends_is_an_error() {
     for version in BOTH {

@@ -101,6 +101,34 @@ fn lengths_are_padded_to_more_than_they_were() {
     assert_eq!([41, 47, 48].map(cipher::padded), [48, 48, 64]);
 }
 
+/// The README's number.
+#[test]
+fn an_event_takes_577_bytes_at_most() {
+    let cipher = cipher(Strength::Aes256);
+    for (data, longest) in [(512, true), (513, false)] {
+        let guid = "0,20,3,,,,-,1";
+        let mut plain = Vec::new();
+        frame::write(
+            &text::parse(guid, &DEFAULTS).unwrap(),
+            Generation::V2,
+            &mut plain,
+        );
+        // Size, data, CRC.
+        plain.truncate(plain.len() - 2 - 1 - 2);
+        plain.extend(u16::to_be_bytes(data));
+        plain.resize(plain.len() + usize::from(data), 7);
+        let crc = frame::crc(&plain[1..]);
+        plain.extend(crc.to_be_bytes());
+        let mut wire = Vec::new();
+        cipher.seal_with(iv(1), &plain, &mut wire);
+        match one(&wire, &cipher) {
+            Ok(Some(Frame::Event { .. })) if longest => assert_eq!(wire.len(), 577),
+            Err(BadFrame::Size(513)) if !longest => {}
+            other => panic!("{data}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn each_byte_changed_in_turn_is_noticed() {
     for strength in Strength::ALL {

@@ -95,6 +95,45 @@ async fn a_file_that_is_not_read_is_given_up() {
     }
 }
 
+/// The README's numbers.
+#[tokio::test(start_paused = true)]
+async fn the_head_of_a_request_may_have_16_kib_and_ten_seconds() {
+    for (length, answered) in [(16 * 1024, true), (16 * 1024 + 1, false)] {
+        let mut peer = Peer::connect(60, 30);
+        let (first, end) = ("GET /healthz HTTP/1.1\r\nHost: x\r\nX: ", "\r\n\r\n");
+        let filling = "x".repeat(length - first.len() - end.len());
+        let request = format!("{first}{filling}{end}");
+        for piece in request.as_bytes().chunks(64) {
+            // Where it is refused the end of it may find nobody.
+            let _ = peer.stream.write_all(piece).await;
+            // It is read before there is more.
+            sleep(Duration::from_millis(1)).await;
+        }
+        let mut answer = vec![0; 1000];
+        let count = peer.stream.read(&mut answer).await.unwrap_or(0);
+        let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), answered, "{answer}");
+    }
+    let Peer {
+        mut stream,
+        server,
+        start,
+        _place,
+    } = Peer::connect(60, 30);
+    // As long as it is not whole, however much of it comes.
+    let dribble = async {
+        for byte in *b"GET /healthz HTTP/1.1\r\nHost: x\r\n" {
+            let _ = stream.write_all(&[byte]).await;
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = server => ended.unwrap(),
+        () = dribble => panic!("it waits for ever"),
+    }
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
 #[tokio::test(start_paused = true)]
 async fn after_the_deadline_there_is_no_further_answer() {
     // Nothing is on its way.
