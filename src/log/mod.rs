@@ -1,5 +1,6 @@
 //! Logging: one subscriber for each driver, none for the process.
 
+mod lost;
 mod pattern;
 mod rotate;
 
@@ -20,10 +21,11 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::config::model::{LogConfig, LogLevel, LogSink};
 use crate::os;
+use lost::Telling;
 use pattern::{Pattern, Record};
 use rotate::RotatingFile;
 
-/// Lines that may wait for the disk; more are dropped and counted.
+/// Lines that may wait for the disk; more are dropped, and that is said.
 const LINES: usize = 4096;
 /// Characters of one message.
 const MOST: usize = 4096;
@@ -68,6 +70,9 @@ impl Logger {
         let (file_level, console_level) = (Arc::default(), Arc::default());
         let mut add =
             |sink: &LogSink, level: &Arc<Threshold>, colour, out: Box<dyn Write + Send>| {
+                let pattern = Pattern::new(&sink.pattern);
+                let out = Telling::new(out, Arc::clone(level), pattern.clone(), colour);
+                let counter = out.counter();
                 let (out, guard) = os::with_signals_blocked(|| {
                     NonBlockingBuilder::default()
                         .lossy(true)
@@ -76,10 +81,12 @@ impl Logger {
                         .finish(out)
                 });
                 writers.push(guard);
+                // Nobody else has set it.
+                let _ = counter.set(out.error_counter());
                 dropped.push(out.error_counter());
                 sinks.push(Sink {
                     level: Arc::clone(level),
-                    pattern: Pattern::new(&sink.pattern),
+                    pattern,
                     colour,
                     out,
                 });
