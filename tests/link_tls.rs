@@ -46,13 +46,27 @@ fn plain_and_secure_side_by_side() {
     }
     let mut client = Client::log_in(plain);
     client.must("noop");
-    // Older versions are not spoken, and another authority's word does not count.
-    let (success, _) = openssl(secure, &ours.file(), &["-tls1_1"], LOGIN);
-    assert!(!success);
+    older_versions_are_refused(secure, &ours);
+    // Another authority's word does not count.
     let (success, text) = openssl(secure, &Authority::new("other").file(), &[], LOGIN);
     assert!(!success, "{text}");
     assert!(server.log().contains("with TLS"));
     server.driver.close();
+}
+
+/// By the server, and not by a client that does not want them itself.
+fn older_versions_are_refused(address: SocketAddr, ours: &Authority) {
+    for (version, spoken) in [("-tls1", false), ("-tls1_1", false), ("-tls1_2", true)] {
+        let more = [version, "-cipher", "ALL:@SECLEVEL=0"];
+        let (success, text) = openssl(address, &ours.file(), &more, LOGIN);
+        assert_eq!(success, spoken, "{version}: {text}");
+        // Of the server's: that it is the version, or that there is no suite for both.
+        let alert = ["SSL alert number 70", "SSL alert number 40"];
+        assert!(
+            spoken || alert.iter().any(|alert| text.contains(alert)),
+            "{version}: {text}"
+        );
+    }
 }
 
 /// What the sockets have no room for waits inside the TLS, until somebody asks for it.
@@ -294,6 +308,15 @@ fn what_cannot_be_honoured_does_not_start() {
             panic!("{tls} starts");
         };
         assert!(log.contains(why), "{tls}: {log}");
+    }
+    // Versions that are not spoken any more, whichever is asked for.
+    for version in 0..4 {
+        let server = Server::start(&format!(
+            "\"certificate\": {certificate:?}, \"protocol-version\": {version}"
+        ));
+        older_versions_are_refused(server.address(), &ours);
+        assert!(server.log().contains("TLS 1.2"), "{}", server.log());
+        server.driver.close();
     }
     // The documentation's own list has no cipher that is safe: safe ones are used, and that is said.
     let server = Server::start(&format!(
