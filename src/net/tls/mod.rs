@@ -1,5 +1,6 @@
 //! TLS: what both sides have in common, and a module for each.
 
+mod ciphers;
 pub mod client;
 pub mod server;
 
@@ -10,14 +11,13 @@ use std::path::{Path, PathBuf};
 use pkcs8::{EncryptedPrivateKeyInfoRef, SecretDocument};
 use thiserror::Error;
 use tokio_rustls::rustls;
-use tokio_rustls::rustls::SupportedCipherSuite;
-use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use crate::config::model::TlsVersions;
 use crate::config::open_regular;
+use ciphers::provider;
 
 /// TLS that cannot be set up.
 #[derive(Debug, Error)]
@@ -70,68 +70,6 @@ pub enum TlsCause {
     /// The library refused.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-}
-
-/// Suites by the names that OpenSSL has for them.
-const SUITES: &[(&str, rustls::CipherSuite)] = {
-    use rustls::CipherSuite as S;
-    &[
-        ("TLS_AES_128_GCM_SHA256", S::TLS13_AES_128_GCM_SHA256),
-        ("TLS_AES_256_GCM_SHA384", S::TLS13_AES_256_GCM_SHA384),
-        (
-            "TLS_CHACHA20_POLY1305_SHA256",
-            S::TLS13_CHACHA20_POLY1305_SHA256,
-        ),
-        (
-            "ECDHE-ECDSA-AES128-GCM-SHA256",
-            S::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-        ),
-        (
-            "ECDHE-ECDSA-AES256-GCM-SHA384",
-            S::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-        ),
-        (
-            "ECDHE-ECDSA-CHACHA20-POLY1305",
-            S::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-        ),
-        (
-            "ECDHE-RSA-AES128-GCM-SHA256",
-            S::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-        ),
-        (
-            "ECDHE-RSA-AES256-GCM-SHA384",
-            S::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        ),
-        (
-            "ECDHE-RSA-CHACHA20-POLY1305",
-            S::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-        ),
-    ]
-};
-
-/// The library's suites, or those of them that are wanted. `key` names where they stand. As with
-/// OpenSSL a list that names none of TLS 1.3 is about TLS 1.2, and takes no suite of 1.3 away.
-fn provider(ciphers: &[String], key: &str) -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    let mut wanted = Vec::new();
-    for name in ciphers {
-        match SUITES.iter().find(|(known, _)| known == name) {
-            Some(&(_, suite)) => wanted.push(suite),
-            None => tracing::warn!("{key}: {name:?} is not available"),
-        }
-    }
-    if wanted.is_empty() {
-        if !ciphers.is_empty() {
-            tracing::warn!("{key}: none is available; all that are safe are offered");
-        }
-    } else {
-        let suites = &mut provider.cipher_suites;
-        let named = |suite: &SupportedCipherSuite| wanted.contains(&suite.suite());
-        let newest = |suite: &SupportedCipherSuite| suite.tls13().is_some();
-        let any_newest = suites.iter().any(|suite| newest(suite) && named(suite));
-        suites.retain(|suite| named(suite) || newest(suite) && !any_newest);
-    }
-    provider
 }
 
 /// The versions that are spoken.
@@ -230,36 +168,4 @@ fn private_key(
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
         key.as_bytes().to_vec(),
     )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn offered(list: &[&str]) -> Vec<&'static str> {
-        let list: Vec<String> = list.iter().map(|&name| name.to_owned()).collect();
-        let offered = provider(&list, "ciphers").cipher_suites;
-        let name = |suite: &SupportedCipherSuite| {
-            let known = SUITES.iter().find(|(_, known)| *known == suite.suite());
-            known.unwrap().0
-        };
-        let mut names: Vec<_> = offered.iter().map(name).collect();
-        names.sort_unstable();
-        names
-    }
-
-    #[test]
-    fn a_list_takes_away_what_it_is_about() {
-        let mut all: Vec<_> = SUITES.iter().map(|(name, _)| *name).collect();
-        all.sort_unstable();
-        assert_eq!(offered(&[]), all);
-        assert_eq!(offered(&["DES-CBC3-SHA", "AES128-SHA"]), all);
-        let (older, newest) = ("ECDHE-RSA-AES128-GCM-SHA256", "TLS_AES_256_GCM_SHA384");
-        let of_13 = |name: &&&str| name.starts_with("TLS_");
-        let mut expected = vec![older];
-        expected.extend(all.iter().filter(of_13));
-        assert_eq!(offered(&["DES-CBC3-SHA", older]), expected);
-        assert_eq!(offered(&[older, newest]), [older, newest]);
-        assert_eq!(offered(&[newest]), [newest]);
-    }
 }
