@@ -32,9 +32,19 @@ pub(super) fn set(files: &watch::Sender<Vec<PathBuf>>, now: Vec<PathBuf>) {
 /// may have changed since they were read. It is called in the context of a runtime; what it opens
 /// is open when it returns.
 pub(super) fn watch(
+    files: watch::Receiver<Vec<PathBuf>>,
+    control: mpsc::Sender<Control>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send {
+    watch_and_look(files, control, stop, LOOK)
+}
+
+/// The same, and they are looked at so often.
+fn watch_and_look(
     mut files: watch::Receiver<Vec<PathBuf>>,
     control: mpsc::Sender<Control>,
     stop: CancellationToken,
+    often: Duration,
 ) -> impl Future<Output = ()> + Send {
     let mut notices = Notices::new(&files.borrow_and_update());
     let all = async move {
@@ -45,11 +55,11 @@ pub(super) fn watch(
                 notices = Notices::new(&files.borrow_and_update());
                 known = Seen::now(&files.borrow());
                 // A new one may have changed before it was watched.
-                due = Some(Instant::now() + LOOK);
+                due = Some(Instant::now() + often);
             }
             tokio::select! {
                 () = notices.one() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(often) => {}
             }
             // Other files may change in these folders, all the time.
             tokio::time::sleep(SETTLE).await;
@@ -149,6 +159,50 @@ mod tests {
                 panic!("another reload is asked for");
             };
             answer.send(false).unwrap();
+        }
+    }
+
+    /// By the clock of the wall: the system's word is waited for.
+    #[tokio::test]
+    async fn the_system_tells_of_a_change_before_anybody_looks() {
+        const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
+        const SOON: Duration = Duration::from_secs(2);
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("file");
+        fs::write(&file, "").unwrap();
+        let (_files, watched) = watch::channel(vec![file.clone()]);
+        let (control, mut requests) = mpsc::channel(1);
+        tokio::spawn(watch_and_look(
+            watched,
+            control,
+            CancellationToken::new(),
+            NEVER,
+        ));
+        // Written in place, and another that takes the name. The first of all is asked for anyway.
+        let write = |n: usize| fs::write(&file, "x".repeat(n)).unwrap();
+        let replace = |n: usize| {
+            let new = place.path().join("new");
+            fs::write(&new, "y".repeat(n)).unwrap();
+            fs::rename(new, &file).unwrap();
+        };
+        let changes: [&dyn Fn(usize); 3] = [&write, &write, &replace];
+        for (number, change) in changes.iter().enumerate() {
+            let mut in_time = false;
+            // The machine may have something else to do at times.
+            for n in 1..=10 {
+                let start = Instant::now();
+                change(20 * number + n);
+                let asked = tokio::time::timeout(30 * SOON, requests.recv()).await;
+                let Ok(Some(Control::Reload(answer))) = asked else {
+                    panic!("a reload is asked for");
+                };
+                in_time = start.elapsed() < SOON;
+                answer.send(true).unwrap();
+                if in_time {
+                    break;
+                }
+            }
+            assert!(in_time, "{number}");
         }
     }
 
