@@ -72,6 +72,12 @@ impl Throttle {
         }
     }
 
+    /// True where somebody of the address's network has failed within the last minute.
+    #[must_use]
+    pub fn has_failed(&self, address: IpAddr, now: Instant) -> bool {
+        self.addresses.recent(&network(address), now) > 0
+    }
+
     fn hash(&self, value: impl Hash) -> u64 {
         self.hasher.hash_one(value)
     }
@@ -216,6 +222,9 @@ mod tests {
         let wait = |s| throttle.delay(host("10.0.0.1"), "admin", start + Duration::from_secs(s));
         assert_eq!(wait(59), Duration::from_millis(500));
         assert_eq!(wait(60), ZERO);
+        let failed = |s| throttle.has_failed(host("10.0.0.1"), start + Duration::from_secs(s));
+        assert!(failed(109) && !failed(110));
+        assert!(!throttle.has_failed(host("10.0.0.2"), start));
         // One every half minute is never slowed down.
         let mut throttle = Throttle::new();
         for second in (0..600).step_by(30) {

@@ -238,7 +238,8 @@ impl Visitor {
         if let Some(user) = known {
             return Ok(user);
         }
-        let mut turn = gate.checks.ask(peer.ip());
+        let failed = gate.throttle().has_failed(peer.ip(), Instant::now());
+        let mut turn = gate.checks.ask(peer.ip(), failed);
         turn.come().await;
         let check = move || {
             // The turn lasts as long as the work, and a failure counts, whether or not somebody
@@ -266,6 +267,7 @@ impl Visitor {
             let (name, refused) = first.ok_or(LoginError::Broken)?;
             audit::refused(peer, &name, &refused.reason);
             gate.throttle().failure(peer.ip(), &name, Instant::now());
+            gate.checks.failed(peer.ip());
             Err(refused.into())
         };
         match tokio::task::spawn_blocking(check).await {
@@ -339,5 +341,60 @@ impl LoginError {
     /// True where the other side may be guessing.
     fn is_guess(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::hub::{Hub, Routing};
+
+    fn gate() -> Arc<Gate> {
+        let users = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogues/users.json");
+        let (config, _) = config::load_driver("{}").unwrap();
+        let (users, _) = config::load_users(users.as_ref()).unwrap();
+        let routing = Routing {
+            max_out_queue: 1,
+            max_websocket_queue: 1,
+            receive_sent_events: true,
+            interconnect: false,
+            filter_in: config.filter_in,
+            filter_out: config.filter_out,
+        };
+        let rules = Rules {
+            limits: config.limits,
+            users: Arc::new(users),
+            remotes: config.remotes,
+            upgrade: None,
+        };
+        Gate::new(Hub::new("::1".parse().unwrap(), routing), rules).unwrap()
+    }
+
+    async fn log_in(gate: &Arc<Gate>, host: u8, user: &str) -> Result<(), LoginError> {
+        let peer = ([127, 0, 0, host], 4711).into();
+        let mut visitor = Visitor::new(Arc::clone(gate), Service::Link, peer, None);
+        let password = Zeroizing::new("secret".to_owned());
+        let login = visitor.log_in(vec![user.to_owned()], vec![password]);
+        login.await.map(drop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_right_before_does_not_stand_in_line() {
+        let gate = gate();
+        log_in(&gate, 1, "admin").await.unwrap();
+        // Somebody has all the turns, and hundreds wait for the next.
+        let turns: Vec<_> = (0..1000)
+            .map(|n: u32| gate.checks.ask(n.to_be_bytes().into(), false))
+            .collect();
+        let patience = Duration::from_secs(60);
+        for host in [1, 2] {
+            let login = tokio::time::timeout(patience, log_in(&gate, host, "admin"));
+            assert!(matches!(login.await, Ok(Ok(()))), "{host}");
+        }
+        let mut new = Box::pin(log_in(&gate, 3, "user"));
+        assert!(tokio::time::timeout(patience, &mut new).await.is_err());
+        drop(turns);
+        assert!(new.await.is_ok());
     }
 }

@@ -75,6 +75,18 @@ impl Target {
         fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
     }
 
+    /// Lines of the log that have these words, those of files that were rotated too.
+    pub fn logged(&self, words: &str) -> usize {
+        let files = fs::read_dir(self.place.path()).unwrap();
+        let logs = files.filter_map(|file| {
+            let file = file.unwrap();
+            let is_log = file.file_name().to_string_lossy().starts_with("log");
+            // It may be renamed just now.
+            is_log.then(|| fs::read_to_string(file.path()).unwrap_or_default())
+        });
+        logs.map(|text| text.matches(words).count()).sum()
+    }
+
     /// KiB that the process has allocated and not freed. What can be given back to the system is.
     fn held(&mut self) -> usize {
         // What waits for the host is in use for good reason.
@@ -221,6 +233,7 @@ fn witness(process: Process, mut talker: Client, mut listener: Client, stop: &At
         let event = loop {
             let event = listener.event();
             if event.starts_with("0,20,3,") {
+    let begin = Instant::now();
                 break event;
             }
         };
@@ -236,7 +249,8 @@ fn witness(process: Process, mut talker: Client, mut listener: Client, stop: &At
                 clients: (talker, listener),
             };
         }
-        thread::sleep(Duration::from_millis(10));
+        // The longer it lasts the less often: the driver remembers each event that the host takes.
+        thread::sleep(Duration::from_millis(10).max(begin.elapsed() / 300));
     }
 }
 
