@@ -26,28 +26,34 @@ const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 fn two_thousand_clients_that_connect_and_reset() {
     const CLIENTS: usize = 2000;
     const THREADS: usize = 8;
-    // It is meant to be a second; a machine that does something else needs longer.
-    const LONGEST: Duration = Duration::from_secs(5);
+    // All of them within a second, once: a machine that does something else may need a few rounds.
+    const LONGEST: Duration = Duration::from_secs(1);
+    const ROUNDS: usize = 10;
     let mut target = Target::open("");
     let watch = target.watch();
-    let (to, start) = (target.plain, Instant::now());
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(move || {
-                for n in 0..CLIENTS / THREADS {
-                    let stream = connect_from(HERE, to).unwrap();
-                    if n % 2 == 0 {
-                        // Some have heard the greeting.
-                        let _ = (&stream).read(&mut [0]);
+    let to = target.plain;
+    let mut rounds = Vec::new();
+    while rounds.len() < ROUNDS && rounds.iter().all(|took| *took >= LONGEST) {
+        let start = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(move || {
+                    for n in 0..CLIENTS / THREADS {
+                        let stream = connect_from(HERE, to).unwrap();
+                        if n % 2 == 0 {
+                            // Some have heard the greeting.
+                            let _ = (&stream).read(&mut [0]);
+                        }
+                        reset(stream);
                     }
-                    reset(stream);
-                }
-            });
-        }
-    });
-    let took = start.elapsed();
-    println!("{CLIENTS} connections were made and reset in {took:?}");
-    assert!(took < LONGEST, "{took:?}");
+                });
+            }
+        });
+        rounds.push(start.elapsed());
+    }
+    println!("{CLIENTS} connections were made and reset in {rounds:?}");
+    let best = rounds.iter().min().unwrap();
+    assert!(*best < LONGEST, "{rounds:?}");
     watch.end(&mut target, "2000 resets", Bounds::of_a_crowd(STRANGER));
 }
 

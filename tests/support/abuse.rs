@@ -183,6 +183,16 @@ pub fn cost(row: &str) -> Bounds {
     }
 }
 
+/// How long others may wait meanwhile, as the README says.
+fn longest_wait() -> Duration {
+    let text = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = text
+        .split_once("with clients that must be served meanwhile, within ")
+        .expect("the README says how soon");
+    let (seconds, _) = rest.split_once(" s ").unwrap();
+    Duration::from_secs(seconds.parse().unwrap())
+}
+
 impl Bounds {
     /// So many clients, and what comes and goes.
     pub fn of(clients: usize, row: &str) -> Self {
@@ -223,6 +233,7 @@ struct Seen {
 /// Commands and events, until told to stop; a wrong answer, or none, is a panic.
 fn witness(process: Process, mut talker: Client, mut listener: Client, stop: &AtomicBool) -> Seen {
     let (mut rounds, mut slowest, mut descriptors) = (0, Duration::ZERO, 0);
+    let begin = Instant::now();
     loop {
         let last = stop.load(Ordering::SeqCst);
         let start = Instant::now();
@@ -233,7 +244,6 @@ fn witness(process: Process, mut talker: Client, mut listener: Client, stop: &At
         let event = loop {
             let event = listener.event();
             if event.starts_with("0,20,3,") {
-    let begin = Instant::now();
                 break event;
             }
         };
@@ -268,6 +278,13 @@ impl Watch {
     pub fn end(self, target: &mut Target, what: &str, bounds: Bounds) {
         self.stop.store(true, Ordering::SeqCst);
         let mut seen = self.witness.join().unwrap();
+        let longest = longest_wait();
+        assert!(longest < PATIENCE, "a client would have given up");
+        assert!(
+            seen.slowest < longest,
+            "{what}: somebody waited {:?}",
+            seen.slowest
+        );
         let grown = self.process.kib("VmHWM:").saturating_sub(self.resident);
         let opened = seen.descriptors.saturating_sub(self.descriptors);
         wait_until("the descriptors are back", || {
