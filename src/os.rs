@@ -306,6 +306,40 @@ pub fn thread_id() -> u64 {
     0
 }
 
+/// The number of a group, where there is one of that name.
+#[must_use]
+pub fn group(name: &CStr) -> Option<u32> {
+    // Groups with many members have long lines.
+    const MOST: usize = 1 << 20;
+    let mut buffer = vec![0; 1 << 12];
+    loop {
+        // SAFETY: numbers, and pointers that may be null.
+        let mut found: libc::group = unsafe { std::mem::zeroed() };
+        let mut result = std::ptr::null_mut();
+        // SAFETY: everything that is named lives until the call returns, and the length is right.
+        let code = unsafe {
+            libc::getgrnam_r(
+                name.as_ptr(),
+                &raw mut found,
+                buffer.as_mut_ptr(),
+                buffer.len(),
+                &raw mut result,
+            )
+        };
+        if code != libc::ERANGE || buffer.len() >= MOST {
+            return (!result.is_null()).then_some(found.gr_gid);
+        }
+        buffer.resize(buffer.len() * 2, 0);
+    }
+}
+
+/// True where this process may give files to others.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Says something to the system's log, as far as there is one. Nothing is kept open in the
 /// process, and nothing waits.
 pub fn syslog(priority: Priority, ident: &str, message: &str) {
@@ -493,6 +527,12 @@ mod tests {
             text(&[&wlan, &eth, &lo]).unwrap(),
             "FF:FF:FF:FF:FF:FF:FF:FE:09:08:07:06:00:00:00:00"
         );
+    }
+
+    #[test]
+    fn groups_have_numbers() {
+        assert_eq!(group(c"root"), Some(0));
+        assert_eq!(group(c"no such group"), None);
     }
 
     #[test]

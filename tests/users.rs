@@ -14,7 +14,7 @@ use vscpl2drv_link::driver::{Driver, Source};
 mod support;
 
 use support::client::Client;
-use support::tools::{root, wait_until};
+use support::tools::{need, root, run, wait_until};
 
 fn user(words: &[&str], file: &Path, more: &[&str], password: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vscp-link"));
@@ -61,7 +61,9 @@ fn users_are_added_changed_and_removed_while_the_driver_runs() {
         Some("first"),
     );
     assert!(made.status.success(), "{}", text(&made));
-    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    // Where root makes it the daemon's group may read it.
+    let mode = fs::metadata(&file).unwrap().mode() & 0o777;
+    assert!(mode == 0o600 || mode == 0o640, "{mode:o}");
     assert!(fs::read_to_string(&file).unwrap().contains("\"anna\""));
     assert!(is_salt_and_hash(&stored(&file)));
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
@@ -112,6 +114,27 @@ fn users_are_added_changed_and_removed_while_the_driver_runs() {
     assert_eq!(about.mode() & 0o777, 0o640);
     assert_eq!((about.uid(), about.gid()), owners);
     driver.close();
+}
+
+/// `vscp-link user add` as root, of a system whose file of groups is this.
+fn added_by_root(groups: &str, file: &Path) -> u32 {
+    let list = file.with_extension("groups");
+    fs::write(&list, groups).unwrap();
+    let script = "mount --bind \"$0\" /etc/group && exec \"$@\"";
+    let mut command = Command::new(need("unshare"));
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    command.arg(&list).arg(env!("CARGO_BIN_EXE_vscp-link"));
+    command.args(["user", "add"]).arg(file).arg("anna");
+    run(command.env("VSCP_LINK_PASSWORD", "first"));
+    fs::metadata(file).unwrap().mode() & 0o777
+}
+
+#[test]
+fn what_root_makes_the_daemon_reads() {
+    let place = TempDir::new().unwrap();
+    let mode = |name: &str, groups: &str| added_by_root(groups, &place.path().join(name));
+    assert_eq!(mode("a.json", "root:x:0:\nvscp:x:0:\n"), 0o640);
+    assert_eq!(mode("b.json", "root:x:0:\n"), 0o600);
 }
 
 /// The same on a terminal, where two passwords are typed.

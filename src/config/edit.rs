@@ -23,6 +23,8 @@ use crate::event::number::clip;
 const EMPTY: &str = "{\n  \"users\": []\n}\n";
 /// The mode of a new file: hashes are worth guessing.
 const MODE: u32 = 0o600;
+/// The same where a group shall read it.
+const MODE_FOR_GROUP: u32 = 0o640;
 
 /// Why a users file is not changed.
 #[derive(Debug, Error)]
@@ -60,6 +62,8 @@ pub struct UsersFile {
     /// As it was read; `None` where there is none yet.
     before: Option<String>,
     text: String,
+    /// Who may read a new file beside its owner.
+    group: Option<u32>,
 }
 
 /// Where a user stands in the text.
@@ -84,6 +88,7 @@ impl UsersFile {
             path,
             before: Some(text.clone()),
             text,
+            group: None,
         })
     }
 
@@ -99,7 +104,15 @@ impl UsersFile {
             path: target(path),
             before: None,
             text: EMPTY.to_owned(),
+            group: None,
         })
+    }
+
+    /// Lets a group read the file, if it is a new one; the owner stays the only one who writes it.
+    #[must_use]
+    pub fn readable_for(mut self, group: Option<u32>) -> Self {
+        self.group = group.filter(|_| self.before.is_none());
+        self
     }
 
     /// Another password.
@@ -252,6 +265,9 @@ impl UsersFile {
                 fchown(&file, Some(old.uid()), Some(old.gid()))?;
             }
             file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
+        } else if self.group.is_some() {
+            fchown(&file, None, self.group)?;
+            file.set_permissions(fs::Permissions::from_mode(MODE_FOR_GROUP))?;
         }
         file.write_all(self.text.as_bytes())?;
         file.sync_all()
@@ -497,5 +513,21 @@ mod tests {
         users.add("a", &credential(), "user").unwrap();
         users.save(Duration::ZERO).unwrap();
         assert_eq!(fs::metadata(&new).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_group_may_read_a_new_file_and_no_old_one() {
+        let (place, path) = file(TWO);
+        let group = fs::metadata(&path).unwrap().gid();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let new = place.path().join("new.json");
+        for path in [&path, &new] {
+            let users = UsersFile::open_or_new(path).unwrap();
+            let mut users = users.readable_for(Some(group));
+            users.add("c", &credential(), "user").unwrap();
+            users.save(Duration::ZERO).unwrap();
+        }
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&new)), (0o600, 0o640));
     }
 }

@@ -53,7 +53,8 @@ pub(crate) enum Command {
 
 const USER_HELP: &str = "\
 Everything else in the file stays as it is, its mode and its owner too. A driver that runs
-notices the change by itself.
+notices the change by itself. A new file is for its owner alone; where root makes it, the
+group vscp, which the daemon runs as, may read it.
 
 Examples:
   A new user, who may send and receive events; the password is asked for:

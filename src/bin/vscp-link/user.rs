@@ -1,5 +1,6 @@
 //! `vscp-link user`: the users file.
 
+use std::ffi::CStr;
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use vscpl2drv_link::auth::{Credential, Rights};
 use vscpl2drv_link::config;
 use vscpl2drv_link::config::edit::{EditError, UsersFile};
 use vscpl2drv_link::error::with_causes;
+use vscpl2drv_link::os;
 use zeroize::Zeroizing;
 
 use crate::args::{NewPasswordArgs, UserCommand};
@@ -20,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a user name or a password that the driver takes.
 const MOST: usize = 256;
 
+/// The group that the daemon runs as, and `vscp-link run` as a service. What root makes it reads.
+const DAEMONS: &CStr = c"vscp";
+
 pub(crate) fn run(command: &UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::List { file } => list(file),
@@ -31,7 +36,9 @@ pub(crate) fn run(command: &UserCommand) -> Result<(), Failure> {
         } => {
             check_name(name)?;
             let rights = self::rights(rights)?;
-            let mut users = UsersFile::open_or_new(file).map_err(problem)?;
+            let group = os::is_root().then(|| os::group(DAEMONS)).flatten();
+            let users = UsersFile::open_or_new(file).map_err(problem)?;
+            let mut users = users.readable_for(group);
             users
                 .add(name, &credential(name, password)?, &rights)
                 .map_err(problem)?;
