@@ -129,7 +129,7 @@ pub(super) fn path_configs(root: &Node<'_>, report: &mut Report) -> Vec<(String,
         }
         let ours = get(&entry, "path-driver")
             .and_then(text)
-            .is_some_and(|path| is_ours(&path));
+            .is_some_and(|path| is_driver(Path::new(&path)));
         let config = get(&entry, "path-config");
         let Some((config, path)) = config.and_then(|node| Some((node, text(node)?))) else {
             // Other drivers may do without.
@@ -152,10 +152,15 @@ pub(super) fn path_configs(root: &Node<'_>, report: &mut Report) -> Vec<(String,
     found
 }
 
-/// True for the names that the library goes by.
-fn is_ours(driver: &str) -> bool {
-    let name = Path::new(driver).file_name().unwrap_or_default();
-    name.to_string_lossy().replace('_', "-") == "libvscpl2drv-link.so"
+/// True where this is the path of the driver's library: by its name, or as a link to it, which the
+/// names of the drivers may be that this one stands in for.
+#[must_use]
+pub fn is_driver(path: &Path) -> bool {
+    let named = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.replace('_', "-").contains("vscpl2drv-link")
+    };
+    named(path) || path.canonicalize().is_ok_and(|target| named(&target))
 }
 
 /// What is wrong with other parts of the daemon's file is the daemon's to say.

@@ -34,6 +34,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+pub use daemon::is_driver;
 pub use report::{Problem, Report, Severity};
 
 use crate::auth::UserTable;

@@ -451,6 +451,20 @@ fn an_entry_of_a_daemon_without_its_file_is_noticed() {
 }
 
 #[test]
+fn a_driver_is_known_by_what_its_name_links_to() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name);
+    std::fs::write(path("libvscpl2drv-link.so"), "").unwrap();
+    std::fs::write(path("libvscpl2drv-websocksrv.so"), "").unwrap();
+    let link = path("libvscpl2drv-tcpipsrv.so");
+    std::os::unix::fs::symlink("libvscpl2drv-link.so", &link).unwrap();
+    assert!(is_driver(&link));
+    assert!(is_driver(&path("libvscpl2drv-link.so")));
+    assert!(!is_driver(&path("libvscpl2drv-websocksrv.so")));
+    assert!(!is_driver(Path::new("/nowhere/libvscpl2drv-tcpipsrv.so")));
+}
+
+#[test]
 fn a_pipe_is_no_file() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("users.json");

@@ -1,8 +1,9 @@
 //! What the host needs of a daemon's configuration: which drivers to load, and with what.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
+use vscpl2drv_link::config;
 use vscpl2drv_link::config::model::{AbiChoice, DriverConfig};
 use vscpl2drv_link::driver::{Layout, layout_of_host};
 use vscpl2drv_link::event::Guid;
@@ -17,8 +18,8 @@ pub(crate) struct Entry {
     pub(crate) has_mqtt: bool,
 }
 
-/// The enabled level II entries of a daemon's file that are this driver: by the name of their
-/// library, or because there is just one.
+/// The enabled level II entries of a daemon's file that are this driver: by their library, or
+/// because there is just one.
 pub(crate) fn entries(file: &Path, text: &str) -> Result<Vec<Entry>, String> {
     let at = |why: String| format!("{}: {why}", file.display());
     let root: Value = serde_json::from_str(text).map_err(|error| at(error.to_string()))?;
@@ -31,16 +32,8 @@ pub(crate) fn entries(file: &Path, text: &str) -> Result<Vec<Entry>, String> {
         .filter(|entry| entry.get("enable").and_then(Value::as_bool) == Some(true))
         .collect();
     let ours = |entry: &&&Value| {
-        let library = entry
-            .get("path-driver")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let library = PathBuf::from(library);
-        let name = library
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        name.contains("vscpl2drv-link") || name.contains("vscpl2drv_link")
+        let library = entry.get("path-driver").and_then(Value::as_str);
+        config::is_driver(Path::new(library.unwrap_or_default()))
     };
     let chosen: Vec<&Value> = match &enabled[..] {
         [one] => vec![one],
