@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -16,7 +17,7 @@ use support::client::Client;
 use support::dialogue;
 use support::mosquitto::{Subscriber, free_port};
 use support::program::key_file;
-use support::tools::{library, root, wait_until};
+use support::tools::{PATIENCE, library, root, wait_until};
 
 struct Running {
     process: Child,
@@ -73,6 +74,32 @@ impl Drop for Running {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+#[test]
+fn a_supervisor_is_told_when_clients_can_come_and_when_it_ends() {
+    let place = TempDir::new().unwrap();
+    let path = place.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    supervisor.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = free_port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vscp-link"));
+    command.arg("run").arg("--library").arg(library());
+    command.args(["--port", &port.to_string()]);
+    command.stdout(Stdio::null()).env("NOTIFY_SOCKET", &path);
+    let running = Running {
+        process: command.spawn().unwrap(),
+        printed: Vec::new(),
+    };
+    let heard = || {
+        let mut buffer = [0; 64];
+        let length = supervisor.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    assert_eq!(heard(), "READY=1");
+    Client::log_in(([127, 0, 0, 1], port).into());
+    running.interrupt();
+    assert_eq!(heard(), "STOPPING=1");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | [`user`] | the users file |
 //! | [`hints`] | what to try once the driver runs |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
+//! | [`notify`] | what systemd is told |
 //! | [`address`], [`login`] | where the server is, who logs in |
 //! | [`stream`] | TCP or TLS, with a deadline |
 //! | [`client`], [`lines`] | the link protocol from the client's side |
@@ -44,6 +45,7 @@ mod login;
 mod messages;
 mod monitor;
 mod no_websocket;
+mod notify;
 mod render;
 mod run;
 mod send;

@@ -17,6 +17,7 @@ use crate::daemon::{self, Entry};
 use crate::failure::Failure;
 use crate::hints::hints;
 use crate::host::{self, Functions, Host};
+use crate::notify::Supervisor;
 
 /// The login of the demonstration. It is for loopback only, where whoever could use it has an
 /// account on this machine already.
@@ -36,7 +37,15 @@ pub(crate) fn run(options: &RunArgs) -> Result<(), Failure> {
     say(&format!("driver: vscpl2drv-link {}\n", functions.version()));
     say(&running.summary);
     say("Ctrl-C ends it.\n");
+    let supervisor = Supervisor::of_this_process();
+    if let Err(error) = supervisor.ready() {
+        complain(&format!(
+            "cannot tell $NOTIFY_SOCKET that it serves: {error}\n"
+        ));
+    }
     host::wait_for_end();
+    // Whoever could not be told before is not listening now either.
+    let _ = supervisor.stopping();
     say("\nstopping\n");
     // Drivers first: what they still have goes to the broker.
     running.hosts.clear();
