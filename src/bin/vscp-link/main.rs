@@ -15,6 +15,7 @@
 //! | [`messages`] | the websocket protocols, as if they were the link's |
 //! | [`websocket`], [`no_websocket`] | a websocket, and why there is none |
 //! | [`render`] | an event as a line for people, or as JSON |
+//! | `pages` | manual pages and completion, for `contrib` |
 //! | [`table`] | rows with columns |
 //! | [`failure`] | what ends the program, and with which code |
 
@@ -46,6 +47,8 @@ mod messages;
 mod monitor;
 mod no_websocket;
 mod notify;
+#[cfg(test)]
+mod pages;
 mod render;
 mod run;
 mod send;
