@@ -9,6 +9,7 @@ mod attached;
 mod channel;
 mod down;
 mod echo;
+mod health;
 mod queue;
 mod responder;
 mod routes;

@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod backoff;
+pub mod http;
 pub mod listener;
 pub mod lookup;
 pub mod place;

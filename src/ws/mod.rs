@@ -1,8 +1,8 @@
 //! The websocket server: the I/O shell around [`wire::ws`](crate::wire::ws).
 //!
 //! [`server`] accepts, [`http`] answers requests, [`opening`] opens websockets, [`connection`] moves
-//! messages and [`held`] their end, [`perform`] does what a session asks for. [`pages`] has the files, [`pace`] sees to it
-//! that they are read; [`marks`] has the logins that count once.
+//! messages and [`held`] their end, [`perform`] does what a session asks for. [`pages`] has the files,
+//! [`marks`] the logins that count once.
 
 mod connection;
 #[cfg(test)]
@@ -11,7 +11,6 @@ mod held;
 mod http;
 mod marks;
 mod opening;
-mod pace;
 mod pages;
 mod perform;
 pub mod server;

@@ -11,8 +11,8 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
 use super::Settings;
-use super::http::{Body, set, text};
 use crate::gate::audit;
+use crate::net::http::{Body, set, text};
 use crate::wire::ws::Dialect;
 
 /// The answer that opens a websocket (RFC 6455, section 4.2), or the one that does not.

@@ -2,20 +2,17 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::header;
-use hyper::{Method, Request, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tower_http::services::ServeDir;
 use tower_service::Service;
 
-use super::http::{Body, set, text};
+use crate::net::http::{Body, Guarded, only_looks, set, text};
 
 /// Files that are read at a time: each is a descriptor and some buffers, for as long as the client
 /// takes.
@@ -42,9 +39,7 @@ pub(super) async fn serve(
     root: &Path,
     readers: &Readers,
 ) -> Response<Body> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "files are read with GET\n");
-        set(&mut refusal, header::ALLOW, "GET, HEAD");
+    if let Some(refusal) = only_looks(request.method(), "files are read with GET\n") {
         return refusal;
     }
     let path = request.uri().path().to_owned();
@@ -68,39 +63,12 @@ pub(super) async fn serve(
         Ok(found) => {
             let mut response = found.map(|body| {
                 let body = body.map_err(io::Error::other).boxed_unsync();
-                let _reader = reader;
-                File { body, _reader }.boxed_unsync()
+                Guarded::new(body, reader).boxed_unsync()
             });
             set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
             response
         }
         Err(never) => match never {},
-    }
-}
-
-/// What a file holds, while it is read.
-struct File {
-    body: Body,
-    _reader: OwnedSemaphorePermit,
-}
-
-impl HttpBody for File {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 
