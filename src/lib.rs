@@ -31,6 +31,7 @@
 //! | [`mqtt`] | the bridge to a broker, and its outbox in memory and on disk |
 //! | [`remote`] | links to other servers, as a client of theirs |
 //! | [`discovery`] | being found: answers to those who ask which servers there are |
+//! | [`status`] | being watched: pages over HTTP that tell how the driver is |
 //! | [`driver`] | one open driver, and the order in which it starts and stops |
 //! | [`abi`] | the C functions |
 //!
@@ -58,5 +59,6 @@ pub mod mqtt;
 pub mod net;
 pub mod os;
 pub mod remote;
+pub mod status;
 pub mod wire;
 pub mod ws;

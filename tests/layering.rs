@@ -49,6 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("discovery", &["event", "config", "wire", "hub", "os"]),
+    ("status", &["event", "auth", "hub", "net", "gate", "error"]),
     (
         "driver",
         &[
@@ -64,6 +65,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "mqtt",
             "remote",
             "discovery",
+            "status",
             "backlog",
             "log",
             "os",

@@ -16,7 +16,7 @@ use super::protection;
 use super::report::Report;
 use super::served;
 use super::websocket::{self, Draft};
-use super::{discovery, interface};
+use super::{discovery, interface, status};
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
 use crate::event::{Filter, FilterPair, Guid};
@@ -108,6 +108,7 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
             .unwrap_or_default(),
         links: links::read(o.take("links"), &place, report),
         discovery: discovery::read(o.take("discovery"), report),
+        status: status::read(o.take("status"), report),
     };
     let (mut filter_in, mut filter_out) = filters(o.take("filter"), report);
     let remote = remote.and_then(|node| {

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use super::model::{Interface, InterfaceHost, LINK_PORT, WEBSOCKET_PORT};
+use super::model::{Interface, InterfaceHost, LINK_PORT, STATUS_PORT, WEBSOCKET_PORT};
 
 /// Why a text is not an address to listen on.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -51,6 +51,13 @@ const DATAGRAMS: Protocol = Protocol {
     expected: "udp://",
 };
 
+const STATUS: Protocol = Protocol {
+    plain: "http",
+    secure: "",
+    port: STATUS_PORT,
+    expected: "http://",
+};
+
 /// `tcp://host:port`, `host:port`, `host`, `port`, `+port`, `[v6]:port`, `[v6]`; with TLS
 /// `stcp://…`, or an `s` behind the port.
 impl FromStr for Interface {
@@ -77,6 +84,15 @@ impl Interface {
     /// [`InterfaceError`].
     pub fn datagrams(text: &str) -> Result<Self, InterfaceError> {
         Self::read(text, &DATAGRAMS)
+    }
+
+    /// As [`FromStr`], for the status pages: `http://…`, without TLS, and port [`STATUS_PORT`]
+    /// where none is written.
+    ///
+    /// # Errors
+    /// [`InterfaceError`].
+    pub fn status(text: &str) -> Result<Self, InterfaceError> {
+        Self::read(text, &STATUS)
     }
 
     fn read(text: &str, protocol: &Protocol) -> Result<Self, InterfaceError> {

@@ -8,7 +8,7 @@
 //! | [`key`] | the key file of the binary mode, and of websocket logins |
 //! | [`interface`] | addresses to listen on |
 //! | `node`, `object` | JSON with places; objects whose keys are taken one by one |
-//! | `driver`, `mqtt`, `websocket`, `users`, `daemon` | the readers of each file |
+//! | `driver`, `mqtt`, `websocket`, `status`, `users`, `daemon` | the readers of each file |
 //! | `served` | what must not lie where pages are |
 
 mod daemon;
@@ -25,6 +25,7 @@ mod object;
 mod protection;
 pub mod report;
 mod served;
+mod status;
 mod users;
 mod websocket;
 

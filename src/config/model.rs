@@ -4,6 +4,7 @@
 
 mod discovery;
 mod link;
+mod status;
 mod websocket;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::wire::binary::Cipher;
 pub use crate::wire::payload::{ReadFormat, WriteFormat};
 pub use discovery::{Askers, DiscoveryConfig};
 pub use link::{LinkConfig, LinkDirection, LinkMode};
+pub use status::{STATUS_PORT, StatusConfig};
 pub use websocket::{WEBSOCKET_PORT, WebsocketConfig};
 
 /// The port of the tcp/ip link protocol (VSCP specification, "VSCP over TCP/IP").
@@ -81,6 +83,8 @@ pub struct DriverConfig {
     pub links: Vec<LinkConfig>,
     /// How this server is found (`discovery`), where that is wanted.
     pub discovery: Option<DiscoveryConfig>,
+    /// How it is watched (`status`), where that is wanted.
+    pub status: Option<StatusConfig>,
 }
 
 /// Limits and deadlines of the link server.

@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::document::report;
 use super::layout::Layout;
 use super::loaded::Loaded;
 use super::plan::{self, Plan};
@@ -17,8 +16,8 @@ use crate::backlog::spool::SpoolError;
 use crate::config::model::{DaemonEntry, MqttConfig, OutboxConfig};
 use crate::error::with_causes;
 use crate::event::Guid;
-use crate::hub::{Downlink, Hub, LinkStatus, ResponderStatus, SharedEvent, Uplink, UplinkStatus};
-use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError, Report};
+use crate::hub::{Downlink, Hub, SharedEvent, Uplink, UplinkStatus};
+use crate::mqtt::{BridgeNames, BridgeParts, Directions, Leftover, MqttBridge, MqttError};
 
 /// What runs, in the order of the configuration.
 pub(super) struct Bridges(Vec<Running>);
@@ -376,68 +375,4 @@ fn say_lost(leftover: &Leftover) {
         let folder = folder.as_deref().unwrap_or_else(|| Path::new("")).display();
         tracing::error!("{on_disk} events stay in {folder}: there is no broker {place} any more");
     }
-}
-
-/// What a status document says of a link.
-fn link(link: &LinkStatus) -> serde_json::Value {
-    json!({
-        "name": link.name,
-        "place": link.place,
-        "up": link.up,
-        "waiting": link.waiting,
-        "sent": link.sent,
-        "received": link.received,
-        "resent": link.resent,
-        "rejected": link.rejected,
-        "suppressed": link.suppressed,
-        "filtered": link.filtered,
-        "malformed": link.malformed,
-        "dropped": link.dropped,
-        "connections": link.connections,
-        "trouble": link.trouble,
-    })
-}
-
-/// What a status document says of those who asked for servers.
-fn asked(status: ResponderStatus) -> serde_json::Value {
-    json!({
-        "probes": status.probes,
-        "responses": status.responses,
-        "refused": status.refused,
-        "limited": status.limited,
-        "malformed": status.malformed,
-    })
-}
-
-/// What a status document says of the driver.
-fn report(hub: &Arc<Hub>) -> Report {
-    let hub = Arc::downgrade(hub);
-    Arc::new(move || {
-        let mut members = Map::new();
-        let Some(hub) = hub.upgrade() else {
-            return members;
-        };
-        let totals = hub.totals();
-        members.insert("clients".to_owned(), hub.channels().len().into());
-        members.insert(
-            "events".to_owned(),
-            json!({
-                "submitted": totals.submitted.load(Relaxed),
-                "refused": totals.refused.load(Relaxed),
-                "filtered": totals.filtered.load(Relaxed),
-                "delivered": totals.delivered.load(Relaxed),
-                "dropped": totals.dropped.load(Relaxed),
-                "malformed": totals.malformed.load(Relaxed),
-                "suppressed": totals.suppressed.load(Relaxed),
-            }),
-        );
-        let links: Vec<_> = hub.links().iter().map(link).collect();
-        if !links.is_empty() {
-            members.insert("links".to_owned(), links.into());
-        }
-        if let Some(responder) = hub.responder() {
-            members.insert("discovery".to_owned(), asked(responder.status()));
-        }
-        members
-    })
 }

@@ -60,6 +60,11 @@ impl Engine {
             held.push(with_causes(&error));
             new.config.discovery.clone_from(&old.config.discovery);
         }
+        let watched = owned.status.check(&new.config);
+        if let Err(error) = owned.runtime.block_on(watched) {
+            held.push(with_causes(&error));
+            new.config.status.clone_from(&old.config.status);
+        }
         let as_failed = owned
             .failed
             .as_ref()

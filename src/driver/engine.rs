@@ -14,6 +14,7 @@ use tracing::Dispatch;
 
 use super::bridges::{About, Bridges};
 use super::discovery::{self, Discovery};
+use super::document::document;
 use super::failure::{Cause, StartError};
 use super::frailty::Frailty;
 use super::host::HostPort;
@@ -22,8 +23,10 @@ use super::layout::{Layout, layout_of_host};
 use super::links::{Links, Made, say_lost_here};
 use super::loaded::{LoadError, Loaded, Unloaded, files, load};
 use super::settings::{routing, rules, servers, standing_place};
+use super::status::{self, Status};
+use super::words::tell;
 use super::{Source, plan, runtime};
-use crate::config::model::{AbiChoice, DaemonEntry, GenerationChoice, Interface, InterfaceHost};
+use crate::config::model::{AbiChoice, DaemonEntry, GenerationChoice};
 use crate::discovery::Port;
 use crate::error::with_causes;
 use crate::event::{Event, Guid};
@@ -66,6 +69,7 @@ pub(super) struct Owned {
     pub(super) interfaces: Interfaces,
     pub(super) links: Links,
     pub(super) discovery: Discovery,
+    pub(super) status: Status,
     /// A start that failed before this one.
     pub(super) failed: Option<Failed>,
     /// The files by which interfaces could not be opened.
@@ -180,12 +184,16 @@ impl Engine {
                 };
                 let bound = bind_all(&places(&loaded.config), any, abort).await?;
                 let port = discovery::bind(&loaded.config, any)?;
+                let watched = tokio::select! {
+                    bound = status::bind(&loaded.config, any) => bound?,
+                    () = abort.cancelled() => return Err(Cause::Closing),
+                };
                 start_parts(
                     source,
                     host,
                     &control,
                     &loaded,
-                    (bound, tls, port),
+                    (bound, tls, port, watched),
                     waiting,
                     abort,
                 )
@@ -227,6 +235,7 @@ impl Engine {
                 interfaces: parts.interfaces,
                 links: parts.links,
                 discovery: parts.discovery,
+                status: parts.status,
                 failed,
                 in_vain: None,
                 stranded: Vec::new(),
@@ -245,6 +254,15 @@ impl Engine {
         owned
             .as_ref()
             .map(|owned| owned.interfaces.addresses())
+            .unwrap_or_default()
+    }
+
+    /// Where it is watched.
+    pub(super) fn status_addresses(&self) -> Vec<SocketAddr> {
+        let owned = self.owned();
+        owned
+            .as_ref()
+            .map(|owned| owned.status.addresses())
             .unwrap_or_default()
     }
 
@@ -391,9 +409,18 @@ struct Started {
     interfaces: Interfaces,
     links: Links,
     discovery: Discovery,
+    status: Status,
     serving: CancellationToken,
     sessions: TaskTracker,
 }
+
+/// What is bound, and what secures it.
+type Opened = (
+    Vec<Bound>,
+    Option<Arc<Acceptor>>,
+    Option<Port>,
+    Option<status::Bound>,
+);
 
 /// All addresses; with `any` as many as there are, but one at least.
 async fn bind_all(
@@ -430,7 +457,7 @@ async fn start_parts(
     host: &Arc<HostPort>,
     control: &mpsc::Sender<Control>,
     loaded: &Loaded,
-    (bound, tls, port): (Vec<Bound>, Option<Arc<Acceptor>>, Option<Port>),
+    (bound, tls, port, watched): Opened,
     waiting: Waiting,
     abort: &CancellationToken,
 ) -> Result<Started, Cause> {
@@ -449,6 +476,7 @@ async fn start_parts(
         hub.add_uplink(Arc::clone(host) as _);
     }
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
+    let pages = crate::status::Context::new(Arc::clone(&gate), document(&hub));
     let standings = Standings::new(Arc::clone(&hub), standing_place(config), serving.clone());
     let elsewhere = standings.restore(&loaded.users, waiting.standings);
     let capabilities = Bound::capabilities(&bound);
@@ -481,6 +509,10 @@ async fn start_parts(
     if let Some(port) = port {
         discovery.start(port, loaded, interfaces.services(config), &hub);
     }
+    let mut status = Status::new(pages, serving.clone(), sessions.clone());
+    if let Some(watched) = watched {
+        status.start(watched);
+    }
     Ok(Started {
         layout,
         guid,
@@ -491,6 +523,7 @@ async fn start_parts(
         interfaces,
         links,
         discovery,
+        status,
         serving,
         sessions,
     })
@@ -516,56 +549,6 @@ fn frailty(daemon: Option<&DaemonEntry>, layout: Layout) -> Frailty {
         measurement_block: mqtt.measurement_block,
     };
     Frailty::of(daemon, style)
-}
-
-/// One line about what was started, and warnings about what is open to all.
-fn tell(loaded: &Loaded, layout: Layout, guid: Guid) {
-    let Loaded {
-        config,
-        plan,
-        users,
-        ..
-    } = loaded;
-    let carriers = |carriers: plan::Carriers| match (carriers.driver, carriers.host) {
-        (true, true) => "driver and host",
-        (true, false) => "driver",
-        (false, true) => "host",
-        (false, false) => "nobody",
-    };
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        %guid,
-        abi = ?layout,
-        publish = carriers(plan.publish),
-        subscribe = carriers(plan.subscribe),
-        users = users.len(),
-        "starting"
-    );
-    if users.is_empty() {
-        tracing::warn!("path-users: there are no users, so nobody can log in");
-    }
-    if config.cipher.is_some() && !config.encrypted_only {
-        tracing::warn!(
-            "encryption: clients may use BINARY, and clear text as well; \
-             require-encryption: true forbids that"
-        );
-    }
-    let open = |address: &&Interface| {
-        !matches!(&address.host, InterfaceHost::Localhost)
-            && !matches!(&address.host, InterfaceHost::Address(a) if a.is_loopback())
-    };
-    let places = places(config);
-    let open = places
-        .iter()
-        .map(|place| &place.interface)
-        .filter(|one| !one.secure && !config.encrypted_only)
-        .filter(open);
-    for interface in open {
-        tracing::warn!(
-            interface = %interface.text,
-            "passwords and events cross the network in clear text"
-        );
-    }
 }
 
 /// The GUID of a driver that was given none (VSCP specification, "GUID assigned to the

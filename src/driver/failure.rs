@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::loaded::LoadError;
 use super::report;
+use super::status::StatusError;
 use crate::auth::RandomError;
 use crate::discovery::PortError;
 use crate::error::with_causes;
@@ -32,6 +33,8 @@ pub(super) enum Cause {
     Link(#[from] LinkError),
     #[error(transparent)]
     Discovery(#[from] PortError),
+    #[error(transparent)]
+    Status(#[from] StatusError),
     #[error("the link server cannot start")]
     Random(#[from] RandomError),
     #[error("it is being closed")]

@@ -4,11 +4,13 @@
 //! decides who carries events to and from MQTT; [`host`] is the queue behind VSCPRead; [`layout`]
 //! tells which events the host has. [`watch`] notices that a file has changed, [`loaded`] is what
 //! all of them say, and [`reload`] applies what is another:
-//! [`checks`] looks at it, and [`people`] come first. [`discovery`] is how the driver is found.
+//! [`checks`] looks at it, and [`people`] come first. [`discovery`] is how the driver is found,
+//! [`status`] where it is watched, [`document`] what it says of itself.
 
 mod bridges;
 mod checks;
 mod discovery;
+mod document;
 mod engine;
 mod failure;
 mod frailty;
@@ -22,7 +24,9 @@ mod plan;
 mod reload;
 mod runtime;
 mod settings;
+mod status;
 mod watch;
+mod words;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -146,6 +150,15 @@ impl Driver {
         self.shared
             .running()
             .map(|engine| engine.addresses())
+            .unwrap_or_default()
+    }
+
+    /// Where the status is shown, with the ports that the system chose.
+    #[must_use]
+    pub fn status_addresses(&self) -> Vec<SocketAddr> {
+        self.shared
+            .running()
+            .map(|engine| engine.status_addresses())
             .unwrap_or_default()
     }
 

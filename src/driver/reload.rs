@@ -160,6 +160,16 @@ impl Engine {
                 .discovery
                 .clone_from(&owned.loaded.config.discovery);
         }
+        let status = async {
+            tokio::select! {
+                changed = owned.status.change(&new.config) => changed,
+                () = abort.cancelled() => Ok(()),
+            }
+        };
+        if let Err(error) = owned.runtime.block_on(status) {
+            held.push(with_causes(&error));
+            new.config.status.clone_from(&owned.loaded.config.status);
+        }
         say_held(owned, &held);
         if capabilities(owned) != before || !reopened {
             people::change(&self.servers, &new, capabilities(owned));
@@ -226,11 +236,12 @@ impl Engine {
         false
     }
 
-    /// True where all interfaces are open, questions are answered where they are to be, and what
-    /// waits for links is where it is to be.
+    /// True where all interfaces are open, questions are answered and the status is shown where
+    /// they are to be, and what waits for links is where it is to be.
     fn is_complete(&self, loaded: &Loaded, owned: &Owned) -> bool {
         owned.interfaces.are(&places(&loaded.config))
             && owned.discovery.is(loaded)
+            && owned.status.is(&loaded.config)
             && owned.links.are_at(&loaded.config)
             && self.standings.are_at(&standing_place(&loaded.config))
     }
@@ -324,6 +335,7 @@ fn say_changes(old: &DriverConfig, new: &DriverConfig) {
         ("outbox", old.outbox != new.outbox),
         ("links", old.links != new.links),
         ("discovery", old.discovery != new.discovery),
+        ("status", old.status != new.status),
         ("write", old.write != new.write),
     ];
     for (part, _) in parts.iter().filter(|(_, other)| *other) {

@@ -24,4 +24,5 @@ pub(crate) mod reload;
 pub(crate) mod scripted;
 pub(crate) mod secure;
 pub(crate) mod tools;
+pub(crate) mod watched;
 pub(crate) mod websocket;
