@@ -49,7 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("discovery", &["event", "config", "wire", "hub", "os"]),
-    ("status", &["event", "auth", "hub", "net", "gate", "error"]),
+    ("status", &["auth", "hub", "net", "gate", "os"]),
     (
         "driver",
         &[

@@ -133,7 +133,7 @@ impl Bridges {
     ) -> Result<Self, MqttError> {
         let mut bridges = Self(Vec::new());
         let made = make_all(&plan.mqtt, about, hub)?;
-        bridges.run(made, plan, waiting, abort).await;
+        bridges.run(made, plan, hub, waiting, abort).await;
         bridges.uplinks().for_each(|uplink| hub.add_uplink(uplink));
         let on_disk = |running: &Running| running.bridge.folder().is_some();
         if about.outbox.path.is_some() && !bridges.0.iter().any(on_disk) {
@@ -166,6 +166,7 @@ impl Bridges {
         &mut self,
         made: Vec<Made>,
         plan: &Plan,
+        hub: &Hub,
         mut waiting: Vec<Leftover>,
         abort: &CancellationToken,
     ) {
@@ -177,6 +178,9 @@ impl Bridges {
             for leftover in waiting.extract_if(.., its) {
                 running.bridge.put_back(&leftover.events);
                 hand_over(&leftover, &running.bridge, abort).await;
+            }
+            if !running.publishes {
+                hub.add_source(Arc::clone(&running.bridge) as _);
             }
             self.0.push(Running {
                 task: Some(tokio::spawn(task)),
@@ -234,6 +238,7 @@ impl Bridges {
                 "configuration changed: the broker {}",
                 running.bridge.place()
             );
+            hub.remove_source(&(Arc::clone(&running.bridge) as _));
         }
         let waiting = gone.stop(DRAIN).await;
         match make_all(&later, about, hub) {
@@ -241,7 +246,7 @@ impl Bridges {
             // Until all starts anew there is no room.
             Err(error) => return Err(ChangeError::Stranded(error, waiting)),
         }
-        self.run(made, plan, waiting, abort).await;
+        self.run(made, plan, hub, waiting, abort).await;
         let mut uplinks: Vec<Arc<dyn Uplink>> = host.into_iter().collect();
         uplinks.extend(self.uplinks());
         hub.set_uplinks(uplinks);

@@ -84,6 +84,8 @@ fn uplink(uplink: &Arc<dyn Uplink>) -> Value {
         "delivered": status.delivered,
         "refused": status.refused,
         "rejected": status.rejected,
+        "received": status.received,
+        "reconnects": status.connections.saturating_sub(1),
         "trouble": status.trouble,
     })
 }
@@ -100,9 +102,20 @@ pub(super) fn document(hub: &Arc<Hub>) -> Document {
         member("version", env!("CARGO_PKG_VERSION").into());
         member("guid", guid.clone().into());
         member("uptime", born.elapsed().as_secs().into());
-        let uplinks = hub.upgrade().map(|hub| hub.uplinks()).unwrap_or_default();
-        let uplinks: Vec<_> = uplinks.iter().map(uplink).collect();
-        member("uplinks", uplinks.into());
+        if let Some(hub) = hub.upgrade() {
+            let kinds = hub.traffic().map(|(kind, traffic)| {
+                let traffic = json!({
+                    "clients": traffic.channels,
+                    "waiting": traffic.waiting,
+                    "received": traffic.received,
+                    "sent": traffic.transmitted,
+                });
+                (kind.name().to_owned(), traffic)
+            });
+            member("kinds", Value::Object(kinds.into_iter().collect()));
+            let uplinks: Vec<_> = hub.all_uplinks().iter().map(uplink).collect();
+            member("uplinks", uplinks.into());
+        }
         members
     })
 }

@@ -283,6 +283,7 @@ impl Engine {
                 if is_blank(&event) {
                     self.hub.malformed("host", &"an event of nothing but zeros");
                 } else {
+                    host.brought();
                     self.hub.deliver_from(event, host);
                 }
             });
@@ -474,6 +475,9 @@ async fn start_parts(
     if loaded.plan.publish.host {
         connect(host, &hub, loaded, layout);
         hub.add_uplink(Arc::clone(host) as _);
+    }
+    if loaded.plan.subscribe.host && !loaded.plan.publish.host {
+        hub.add_source(Arc::clone(host) as _);
     }
     let gate = Gate::new(Arc::clone(&hub), rules(loaded))?;
     let pages = crate::status::Context::new(Arc::clone(&gate), document(&hub));

@@ -23,6 +23,7 @@ struct State {
     closed: bool,
     delivered: u64,
     refused: u64,
+    received: u64,
     frailty: Frailty,
     /// Where events come back to.
     downlink: Option<Weak<dyn Downlink>>,
@@ -93,6 +94,11 @@ impl HostPort {
         state.reserved = 0;
     }
 
+    /// It has brought an event.
+    pub(super) fn brought(&self) {
+        self.lock().received += 1;
+    }
+
     /// Wakes whoever reads; nothing is taken from now on.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -144,8 +150,8 @@ impl Uplink for HostPort {
             waiting: state.events.len(),
             delivered: state.delivered,
             refused: state.refused,
-            rejected: 0,
-            trouble: String::new(),
+            received: state.received,
+            ..UplinkStatus::default()
         }
     }
 }

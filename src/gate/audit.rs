@@ -17,7 +17,7 @@ pub(crate) fn logged_in(peer: SocketAddr, user: &str, by: &str, channel: u16) {
 }
 
 /// A login that did not.
-pub(crate) fn refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
+pub(super) fn refused(peer: SocketAddr, user: &str, reason: &dyn fmt::Display) {
     tracing::warn!(client = %peer, user = %Name(user), %reason, "login refused");
 }
 

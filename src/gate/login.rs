@@ -89,7 +89,7 @@ impl Visitor {
             Err(error) => {
                 // A wrong password is in the log already.
                 if !matches!(error, LoginError::Refused(_) | LoginError::Displaced) {
-                    audit::refused(self.peer, &name, &error);
+                    self.gate.refused(self.service, self.peer, &name, &error);
                 }
                 if error.is_guess() {
                     tokio::time::sleep(self.delay(&name)).await;
@@ -169,6 +169,8 @@ impl Visitor {
             self.gate.hub.detach(channel.id());
             return Err(error);
         }
+        let logins = self.gate.logins(self.service);
+        logins.good.fetch_add(1, Ordering::Relaxed);
         audit::logged_in(self.peer, &user.name, by, channel.id());
         self.channel = Some(Arc::clone(&channel));
         Ok(channel)
@@ -186,7 +188,8 @@ impl Visitor {
                 .verifier
                 .vouched(&rules.users, name, self.door(&rules));
             let user = vouched.inspect_err(|refused| {
-                audit::refused(self.peer, name, &refused.reason);
+                let reason = &refused.reason;
+                self.gate.refused(self.service, self.peer, name, reason);
             })?;
             channel.set_user(user);
             if self.gate.version() == version {
@@ -265,7 +268,7 @@ impl Visitor {
                 }
             }
             let (name, refused) = first.ok_or(LoginError::Broken)?;
-            audit::refused(peer, &name, &refused.reason);
+            gate.refused(service, peer, &name, &refused.reason);
             gate.throttle().failure(peer.ip(), &name, Instant::now());
             gate.checks.failed(peer.ip());
             Err(refused.into())

@@ -9,6 +9,8 @@ mod login;
 mod seats;
 mod turns;
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -18,7 +20,7 @@ use tokio::sync::watch;
 pub use login::{LoginError, Visitor};
 pub use seats::{Seat, Seats};
 
-use crate::auth::{RandomError, Remotes, Throttle, UserTable, Verifier};
+use crate::auth::{RandomError, Remotes, Service, Throttle, UserTable, Verifier};
 use crate::config::model::Limits;
 use crate::hub::Hub;
 use turns::Turns;
@@ -39,6 +41,17 @@ pub struct Gate {
     checks: Arc<Turns>,
     /// Held by whoever changes the users file.
     editing: Mutex<()>,
+    /// Of the link server, and of the websocket server.
+    logins: [Logins; 2],
+}
+
+/// Logins that there have been.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// Those that succeeded.
+    pub good: AtomicU64,
+    /// Those that did not.
+    pub refused: AtomicU64,
 }
 
 /// Who may come in, and for how long they may say nothing; may change while sessions go on.
@@ -87,6 +100,7 @@ impl Gate {
             throttle: Mutex::new(Throttle::new()),
             checks: Turns::new(cores.div_ceil(2)),
             editing: Mutex::default(),
+            logins: Default::default(),
         }))
     }
 
@@ -119,6 +133,28 @@ impl Gate {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// The logins at a server.
+    #[must_use]
+    pub fn logins(&self, service: Service) -> &Logins {
+        match service {
+            Service::Link => &self.logins[0],
+            Service::Websocket => &self.logins[1],
+        }
+    }
+
+    /// A login that did not succeed.
+    pub(crate) fn refused(
+        &self,
+        service: Service,
+        peer: SocketAddr,
+        user: &str,
+        reason: &dyn fmt::Display,
+    ) {
+        let refused = &self.logins(service).refused;
+        refused.fetch_add(1, Ordering::Relaxed);
+        audit::refused(peer, user, reason);
     }
 
     fn throttle(&self) -> MutexGuard<'_, Throttle> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::twins::Fate;
-use super::{Downlink, Hub, Kind, Origin, SharedEvent, Uplink};
+use super::{Downlink, Hub, Kind, Origin, SharedEvent, Uplink, clock};
 use crate::event::Event;
 use crate::wire::discovery::is_probe;
 
@@ -21,8 +21,7 @@ impl Downlink for Hub {
 
     fn expect_echo(&self, event: &SharedEvent, again: bool) {
         if event.origin().is_some() || event.tag().is_some() {
-            let now = self.age();
-            self.echoes().expect(event, again, now);
+            self.echoes().expect(event, again, clock());
         }
     }
 
@@ -58,7 +57,7 @@ impl Hub {
     /// An event that an uplink brought, which is known where somebody may want an answer.
     fn hand_down(&self, mut event: Event, uplink: Option<&dyn Uplink>) {
         self.totals.delivered.fetch_add(1, Ordering::Relaxed);
-        let now = self.age();
+        let now = clock();
         let echo = self.echoes().meet(&event, now);
         let origin = echo.and_then(|echo| echo.origin);
         let mut by_links = true;
@@ -97,7 +96,7 @@ impl Hub {
         let tag = echo
             .and_then(|echo| echo.tag)
             .unwrap_or_else(|| self.new_tag());
-        let event = SharedEvent::tagged(event, origin, Some(tag));
+        let event = SharedEvent::entering(event, origin, tag, now);
         if let Some(target) = addressed {
             if matches!(target.kind(), Kind::Link | Kind::Standing) {
                 if !by_links {

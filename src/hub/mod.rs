@@ -10,12 +10,14 @@ mod channel;
 mod down;
 mod echo;
 mod health;
+mod latency;
 mod queue;
 mod responder;
 mod routes;
 mod shared;
 mod sink;
 mod tags;
+mod traffic;
 mod twins;
 mod up;
 mod uplink;
@@ -23,17 +25,18 @@ mod ways;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
 
 use thiserror::Error;
 
 pub use attached::{Attached, LinkStatus};
 pub use channel::{Channel, Counters, Kind, Origin};
 pub use echo::{Echo, Echoes};
+pub use latency::{BOUNDS, Histogram, Latency, Tally, clock};
 pub use queue::Queue;
 pub use responder::{Asker, Responder, ResponderStatus};
 pub use shared::SharedEvent;
 pub use sink::Downlink;
+pub use traffic::Traffic;
 pub use uplink::{Uplink, UplinkStatus};
 
 use routes::Routes;
@@ -169,10 +172,15 @@ pub struct Hub {
     ways: Mutex<Ways>,
     twins: Mutex<Twins>,
     routes: RwLock<Routes>,
+    /// Uplinks that only bring.
+    sources: RwLock<Vec<Arc<dyn Uplink>>>,
     totals: Totals,
+    /// What went through channels that are gone, by their kinds.
+    gone: Mutex<[Traffic; 4]>,
+    /// How long events took to clients of each service.
+    deliveries: [Histogram; 2],
     /// Nothing is taken any more.
     closed: AtomicBool,
-    born: Instant,
 }
 
 impl Hub {
@@ -205,9 +213,11 @@ impl Hub {
             ways: Mutex::default(),
             twins: Mutex::default(),
             routes: RwLock::default(),
+            sources: RwLock::default(),
             totals: Totals::default(),
+            gone: Mutex::default(),
+            deliveries: Default::default(),
             closed: AtomicBool::new(false),
-            born: Instant::now(),
         })
     }
 
@@ -352,6 +362,11 @@ impl Hub {
             .channels
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        for channel in channels.iter().filter(|channel| channel.id() == id) {
+            gone[channel.kind().index()].add(channel);
+        }
+        drop(gone);
         Arc::make_mut(&mut channels).retain(|channel| channel.id() != id);
         drop(channels);
         self.unlearn(id);
@@ -464,10 +479,6 @@ impl Hub {
 
     fn echoes(&self) -> MutexGuard<'_, Echoes> {
         self.echoes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn age(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 

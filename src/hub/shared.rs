@@ -19,6 +19,8 @@ pub struct SharedEvent {
     event: Event,
     origin: Option<Origin>,
     tag: Option<Tag>,
+    /// When it came in, by [`clock`](super::clock); 0 where that is not known.
+    entered: u64,
     line: Text<TextForm>,
     messages: [Text<Generation>; 2],
 }
@@ -36,10 +38,25 @@ impl SharedEvent {
     /// The same with the tag that it goes by between drivers.
     #[must_use]
     pub fn tagged(event: Event, origin: Option<Origin>, tag: Option<Tag>) -> Arc<Self> {
+        Self::made(event, origin, tag, 0)
+    }
+
+    /// The same for one that comes in now, at this time of [`clock`](super::clock).
+    pub(super) fn entering(
+        event: Event,
+        origin: Option<Origin>,
+        tag: Tag,
+        entered: u64,
+    ) -> Arc<Self> {
+        Self::made(event, origin, Some(tag), entered)
+    }
+
+    fn made(event: Event, origin: Option<Origin>, tag: Option<Tag>, entered: u64) -> Arc<Self> {
         Arc::new(Self {
             event,
             origin,
             tag,
+            entered,
             line: OnceLock::new(),
             messages: Default::default(),
         })
@@ -61,6 +78,13 @@ impl SharedEvent {
     #[must_use]
     pub fn tag(&self) -> Option<Tag> {
         self.tag
+    }
+
+    /// How long it has been here at this time of [`clock`](super::clock), in nanoseconds. `None` for
+    /// one of a time before this driver's.
+    #[must_use]
+    pub fn age(&self, now: u64) -> Option<u64> {
+        (self.entered > 0).then(|| now.saturating_sub(self.entered))
     }
 
     /// Bytes of memory that it stands for in a bounded queue.

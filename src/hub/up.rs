@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::twins::Copy;
-use super::{Arrival, Channel, Hub, SharedEvent, SubmitError, Uplink, channel};
+use super::{Arrival, Channel, Hub, SharedEvent, SubmitError, Uplink, channel, clock};
 use crate::event::{Event, Tag};
 use crate::wire::discovery::is_probe;
 use crate::wire::link::reply::LastError;
@@ -20,7 +20,7 @@ impl Hub {
         let Some(mut ways) = self.ways() else {
             return self.submit_as(channel, event, tag);
         };
-        let (way, now) = (channel.origin().way(), self.age());
+        let (way, now) = (channel.origin().way(), clock());
         // Whatever it is: a client may say the same twice.
         ways.comes(&event, way, now);
         drop(ways);
@@ -64,7 +64,7 @@ impl Hub {
         event: &Event,
         tag: Tag,
     ) -> Result<Arrival, SubmitError> {
-        let now = self.age();
+        let now = clock();
         let way = channel.origin().way();
         if self
             .ways()
@@ -98,7 +98,7 @@ impl Hub {
         let origin = channel.origin();
         let addressed = self.owner_of(&event, Some(origin));
         let asked = is_probe(&event);
-        let event = SharedEvent::tagged(event, Some(origin), Some(tag));
+        let event = SharedEvent::entering(event, Some(origin), tag, clock());
         let taken = {
             // Held until all have it: whoever takes an uplink away waits for that.
             let uplinks = self.uplinks.read().unwrap_or_else(PoisonError::into_inner);

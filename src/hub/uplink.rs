@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::SharedEvent;
+use super::{Latency, SharedEvent};
 use crate::event::Event;
 
 /// A way out for clients' events: a broker's outbox, or the host that calls VSCPRead.
@@ -47,6 +47,11 @@ pub trait Uplink: Send + Sync + fmt::Debug {
         None
     }
 
+    /// How long events took from a client to its other side, where that is known.
+    fn latency(&self) -> Option<Latency> {
+        None
+    }
+
     /// How it is.
     fn status(&self) -> UplinkStatus;
 }
@@ -64,6 +69,12 @@ pub struct UplinkStatus {
     pub refused: u64,
     /// Events that can never leave: too large, or refused by the other side.
     pub rejected: u64,
+    /// Events that it brought.
+    pub received: u64,
+    /// Connections that there have been.
+    pub connections: u64,
+    /// Those that could not be made, and those that broke.
+    pub failures: u64,
     /// The last trouble, empty when there was none.
     pub trouble: String,
 }

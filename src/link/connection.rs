@@ -299,7 +299,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
         if !self.events.is_empty() {
             let channel = Arc::clone(channel);
             self.flush().await?;
-            channel.transmitted(&self.events);
+            self.context.gate.hub.written(&channel, &self.events);
             self.events.clear();
         }
         Ok(())

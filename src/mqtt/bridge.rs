@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::backlog::spool::{Kept, KeptEvent, Spool, SpoolError};
 use crate::config::model::{MqttConfig, OutboxConfig};
 use crate::event::json::Generation;
-use crate::hub::{Downlink, SharedEvent, Uplink, UplinkStatus};
+use crate::hub::{Downlink, Histogram, Latency, SharedEvent, Uplink, UplinkStatus, clock};
 
 /// The way to a broker, for clients' events, and from it, for messages.
 pub struct MqttBridge {
@@ -37,6 +37,8 @@ pub struct MqttBridge {
     delivered: AtomicU64,
     refused: AtomicU64,
     rejected: AtomicU64,
+    received: AtomicU64,
+    latency: Histogram,
     full: AtomicBool,
     /// Reasons why something could not be published, to say each once.
     reasons: Mutex<Vec<String>>,
@@ -49,6 +51,8 @@ struct Link {
     /// Where the broker is, or was last.
     at: Option<SocketAddr>,
     trouble: String,
+    connections: u64,
+    failures: u64,
 }
 
 /// What a bridge is made from.
@@ -150,6 +154,8 @@ impl MqttBridge {
             delivered: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            latency: Histogram::default(),
             full: AtomicBool::new(false),
             reasons: Mutex::default(),
         });
@@ -268,12 +274,12 @@ impl MqttBridge {
     pub(super) fn settle(&self) {
         let (settled, roomy) = {
             let mut outbox = self.outbox();
-            (outbox.settle(), outbox.is_roomy())
+            if !outbox.can_settle() {
+                return;
+            }
+            (outbox.settle(clock()), outbox.is_roomy())
         };
-        let count = settled.delivered + settled.rejected;
-        if count == 0 {
-            return;
-        }
+        self.latency.add(&settled.latency);
         if let Some(spool) = &self.spool {
             spool.remove(settled.numbers);
         }
@@ -293,7 +299,14 @@ impl MqttBridge {
     }
 
     pub(super) fn connected(&self) {
-        self.link().up = true;
+        let mut link = self.link();
+        link.up = true;
+        link.connections += 1;
+    }
+
+    /// It has brought an event.
+    pub(super) fn brought(&self) {
+        self.received.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes a trouble; true where it is another than the last one.
@@ -301,6 +314,7 @@ impl MqttBridge {
         let mut link = self.link();
         let news = link.up || link.trouble != trouble;
         link.up = false;
+        link.failures += 1;
         link.trouble = trouble;
         news
     }
@@ -416,6 +430,10 @@ impl Uplink for MqttBridge {
         self.link().at
     }
 
+    fn latency(&self) -> Option<Latency> {
+        Some(self.latency.snapshot())
+    }
+
     fn status(&self) -> UplinkStatus {
         let waiting = self.outbox().held().events;
         let link = self.link();
@@ -425,6 +443,9 @@ impl Uplink for MqttBridge {
             delivered: self.delivered.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
+            received: self.received.load(Ordering::Relaxed),
+            connections: link.connections,
+            failures: link.failures,
             trouble: link.trouble.clone(),
         }
     }

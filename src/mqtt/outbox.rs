@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::session::Copy;
-use crate::hub::SharedEvent;
+use crate::hub::{SharedEvent, Tally};
 
 /// A bounded queue of events with a window of those in flight.
 #[derive(Debug)]
@@ -71,6 +71,8 @@ pub(super) struct Settled {
     pub(super) rejected: u64,
     /// Their numbers on the disk.
     pub(super) numbers: Vec<u64>,
+    /// How long those took that were delivered.
+    pub(super) latency: Tally,
 }
 
 impl Outbox {
@@ -183,11 +185,17 @@ impl Outbox {
         }
     }
 
-    /// Lets go of the events at the front that are done with.
-    pub(super) fn settle(&mut self) -> Settled {
+    /// True where there are events to let go of.
+    pub(super) fn can_settle(&self) -> bool {
+        let first = self.flight.front();
+        first.is_some_and(|entry| entry.done & self.all == self.all)
+    }
+
+    /// Lets go of the events at the front that are done with, at this time of the hub's clock.
+    pub(super) fn settle(&mut self, now: u64) -> Settled {
         let mut settled = Settled::default();
-        while let Some(entry) = self.flight.front()
-            && entry.done & self.all == self.all
+        while self.can_settle()
+            && let Some(entry) = self.flight.pop_front()
         {
             self.held.events = self.held.events.saturating_sub(1);
             self.held.bytes = self.held.bytes.saturating_sub(entry.event.weight());
@@ -195,9 +203,10 @@ impl Outbox {
                 settled.rejected += 1;
             } else {
                 settled.delivered += 1;
+                let age = entry.event.age(now);
+                age.into_iter().for_each(|age| settled.latency.add(age));
             }
             settled.numbers.extend(entry.number);
-            self.flight.pop_front();
             self.first += 1;
         }
         if self.waiting.is_empty() && self.waiting.capacity() > 4096 {

@@ -3,8 +3,10 @@
 //! They are read alone, and nobody logs in: where others than this machine can connect, the
 //! configuration says who. What they cost is bounded, whoever asks.
 
+mod metrics;
 mod pages;
 pub mod server;
+mod text;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Remotes;
 use crate::gate::Gate;
 use crate::net::accept::Farewells;
+use crate::os::now;
 
 /// What the status document says now.
 pub type Document = Box<dyn Fn() -> Map<String, Value> + Send + Sync>;
@@ -27,6 +30,8 @@ const MOST: usize = 32;
 pub struct Context {
     gate: Arc<Gate>,
     document: Document,
+    /// When the driver started, in nanoseconds since 1970.
+    started: u64,
     allow: RwLock<Remotes>,
     places: Arc<Semaphore>,
     farewells: Farewells,
@@ -39,6 +44,7 @@ impl Context {
         Arc::new(Self {
             gate,
             document,
+            started: now(),
             allow: RwLock::default(),
             places: Arc::new(Semaphore::new(MOST)),
             farewells: Farewells::default(),

@@ -366,7 +366,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
             socket.flush().await
         };
         within(patience, Some(&channel), written).await?;
-        channel.transmitted(&self.events);
+        self.performer.gate().hub.written(&channel, &self.events);
         self.events.clear();
         Ok(())
     }

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use super::marks::Mark;
 use super::{Context, Settings};
 use crate::auth::{RandomError, Service};
-use crate::gate::audit;
-use crate::gate::{Beneath, LoginError, Rules, Seat, Visitor};
+
+use crate::gate::{Beneath, Gate, LoginError, Rules, Seat, Visitor};
 use crate::hub::{Channel, SubmitError};
 use crate::wire::ws::{Code, Identity, Request, Session, Sid};
 
@@ -82,6 +82,10 @@ impl Performer {
 
     pub(super) fn user(&self) -> String {
         self.visitor.user()
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.context.gate
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -195,7 +199,8 @@ impl Performer {
         own: bool,
     ) -> Result<Arc<Channel>, Option<LoginError>> {
         let refuse = |peer, reason: &str| {
-            audit::refused(peer, &user, &reason);
+            let gate = &self.context.gate;
+            gate.refused(Service::Websocket, peer, &user, &reason);
             Err(None)
         };
         if self.settings.encrypted_only && !self.beneath.is_secure() {

@@ -1,11 +1,15 @@
 //! What is shown of a driver to those who watch it.
 
+use std::collections::BTreeMap;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::raw::{Raw, Response, request};
 use super::reload::Bench;
+use super::tools::root;
 
 /// A status section on loopback, and a link server beside it.
 pub const WATCHED: &str =
@@ -33,4 +37,67 @@ pub fn status(address: SocketAddr) -> Value {
     assert_eq!(response.status, 200);
     assert_eq!(response.header("content-type"), Some("application/json"));
     serde_json::from_str(response.text()).unwrap()
+}
+
+/// What Prometheus has read.
+pub struct Metrics {
+    /// Of each family: counter, gauge or histogram.
+    pub kinds: BTreeMap<String, String>,
+    samples: BTreeMap<String, f64>,
+}
+
+impl Metrics {
+    /// Asks for them, and lets Prometheus' own parser read the answer.
+    pub fn get(address: SocketAddr) -> Self {
+        let response = ask(address, "GET /metrics");
+        assert_eq!(response.status, 200);
+        let kind = "text/plain; version=0.0.4; charset=utf-8";
+        assert_eq!(response.header("content-type"), Some(kind));
+        let mut parser = Command::new("/usr/bin/python3")
+            .arg(root().join("tests/python/metrics.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("python3 is there: run `tests/setup all`");
+        parser
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(&response.body)
+            .unwrap();
+        let output = parser.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", response.text());
+        let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut kinds = BTreeMap::new();
+        for (name, family) in read["families"].as_object().unwrap() {
+            assert!(family["help"].as_str().unwrap().len() > 5, "{name}");
+            let kind = family["type"].as_str().unwrap().to_owned();
+            kinds.insert(name.clone(), kind);
+        }
+        let mut samples = BTreeMap::new();
+        for sample in read["samples"].as_array().unwrap() {
+            let labels: BTreeMap<String, String> =
+                serde_json::from_value(sample[1].clone()).unwrap();
+            let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let name = format!("{}{{{}}}", sample[0].as_str().unwrap(), labels.join(","));
+            let twice = samples.insert(name.clone(), sample[2].as_f64().unwrap());
+            assert!(twice.is_none(), "{name} twice");
+        }
+        Self { kinds, samples }
+    }
+
+    /// The value of a sample; labels are in the order of their names: `a{b=1,c=2}`.
+    pub fn value(&self, sample: &str) -> f64 {
+        let sample = match sample.contains('{') {
+            true => format!("vscp_link_{sample}"),
+            false => format!("vscp_link_{sample}{{}}"),
+        };
+        let found = self.samples.get(&sample);
+        *found.unwrap_or_else(|| panic!("{sample} is none of {:#?}", self.samples))
+    }
+
+    /// All samples.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.samples.keys().map(String::as_str)
+    }
 }

@@ -107,7 +107,7 @@ proptest! {
                     flight = 0;
                 }
             }
-            let gone = outbox.settle();
+            let gone = outbox.settle(1);
             let all = (1_u64 << outlets) - 1;
             let mut numbers = Vec::new();
             let mut bad = 0;
@@ -155,7 +155,7 @@ fn an_acknowledgement_of_a_session_before_means_nothing() {
     assert!(outbox.commit(event(0), None));
     assert!(outbox.take());
     let before = outbox.first();
-    assert_eq!(outbox.settle(), Settled::default());
+    assert_eq!(outbox.settle(1), Settled::default());
     outbox.lost();
     assert!(outbox.take());
     assert!(outbox.first() > before);
@@ -166,7 +166,7 @@ fn an_acknowledgement_of_a_session_before_means_nothing() {
         },
         false,
     );
-    assert_eq!(outbox.settle(), Settled::default());
+    assert_eq!(outbox.settle(1), Settled::default());
     outbox.done(
         Copy {
             serial: outbox.first(),
@@ -174,7 +174,7 @@ fn an_acknowledgement_of_a_session_before_means_nothing() {
         },
         false,
     );
-    assert_eq!(outbox.settle().delivered, 1);
+    assert_eq!(outbox.settle(1).delivered, 1);
     assert_eq!(outbox.held(), Room::default());
 }
 
@@ -185,10 +185,10 @@ fn sixty_four_topics() {
     outbox.commit(event(0), None);
     outbox.take();
     for outlet in 0..64 {
-        assert_eq!(outbox.settle().delivered, 0);
+        assert_eq!(outbox.settle(1).delivered, 0);
         outbox.done(Copy { serial: 0, outlet }, false);
     }
-    assert_eq!(outbox.settle().delivered, 1);
+    assert_eq!(outbox.settle(1).delivered, 1);
 }
 
 #[test]
@@ -204,6 +204,6 @@ fn a_narrow_window_lets_what_flies_land() {
     assert!(!outbox.take() && !outbox.can_take());
     assert_eq!(outbox.in_flight(), 1);
     outbox.done(Copy::first_of(0), false);
-    assert_eq!(outbox.settle().delivered, 1);
+    assert_eq!(outbox.settle(1).delivered, 1);
     assert_eq!((outbox.in_flight(), outbox.held().events), (0, 2));
 }

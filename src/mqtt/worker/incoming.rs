@@ -116,6 +116,7 @@ impl Worker {
         };
         match payload::read(bytes, self.plan.read_format(topic), &defaults) {
             Ok(event) if self.plan.filter.passes(&event) => {
+                self.bridge.brought();
                 self.downlink.deliver_from(event, &*self.bridge);
             }
             Ok(_) => self.downlink.filtered(),
