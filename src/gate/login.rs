@@ -104,7 +104,8 @@ impl Visitor {
     pub async fn refuse(&mut self, reason: &str) {
         // Nobody can tell whose name is in it.
         const NOBODY: &str = "";
-        audit::refused(self.peer, &self.user(), &reason);
+        let user = self.user();
+        self.gate.refused(self.service, self.peer, &user, &reason);
         self.log_out();
         (self.gate.throttle()).failure(self.peer.ip(), NOBODY, Instant::now());
         tokio::time::sleep(self.delay(NOBODY)).await;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::http::uri::PathAndQuery;
-use vscpl2drv_link::config::model::LINK_PORT;
+use vscpl2drv_link::config::model::{LINK_PORT, STATUS_PORT};
 use vscpl2drv_link::wire::ws::Dialect;
 
 /// The port of websocket servers.
@@ -46,6 +46,8 @@ pub(crate) enum AddressError {
         "{0}:// needs the path /ws1 or /ws2; for another path, or none, write {0}1:// or {0}2://"
     )]
     Dialect(String),
+    #[error("{0}:// cannot be spoken to the status pages, only http:// can")]
+    PageScheme(String),
     #[error("{0}:// cannot be spoken to a broker, only mqtt:// and mqtts:// can")]
     BrokerScheme(String),
     #[error(
@@ -162,6 +164,24 @@ impl FromStr for Broker {
             _ => return Err(AddressError::BrokerScheme(scheme.to_owned())),
         };
         Address::read(rest, port, secure, None).map(Self)
+    }
+}
+
+/// Where the status of a driver is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Page(pub(crate) Address);
+
+/// As an [`Address`], with `http://` before it or not.
+impl FromStr for Page {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        if scheme != "http" {
+            return Err(AddressError::PageScheme(scheme.to_owned()));
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        Address::read(rest, STATUS_PORT, false, None).map(Self)
     }
 }
 

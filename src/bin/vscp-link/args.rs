@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use vscpl2drv_link::event::Filter;
 use vscpl2drv_link::wire::discovery;
 
-use crate::address::{Address, Broker};
+use crate::address::{Address, Broker, Page};
 
 /// Run and check the VSCP link driver, send and watch VSCP events
 #[derive(Parser)]
@@ -23,6 +23,7 @@ Examples:
   vscp-link send --user admin 0,20,3,,,,-,0,1,35
   vscp-link discover
   vscp-link links --broker localhost
+  vscp-link status
 
 `vscp-link <COMMAND> --help` tells more about each command.
 Exit codes: 0 all went well, 1 there were problems, 2 wrong usage."
@@ -42,6 +43,7 @@ pub(crate) enum Command {
     Monitor(MonitorArgs),
     Discover(DiscoverArgs),
     Links(LinksArgs),
+    Status(StatusArgs),
     Broker(BrokerArgs),
     /// List, add, change and remove the users of a users file
     #[command(after_help = USER_HELP)]
@@ -333,6 +335,35 @@ pub(crate) struct LinksArgs {
     pub(crate) timeout: u64,
 }
 
+/// Show how a running driver is
+#[derive(Args)]
+#[command(after_help = "\
+A driver shows its status where its configuration says so (status.interface). On a
+terminal the table is new each second, until Ctrl-C; else it is printed once.
+
+FROM and TO are events: from clients and to them, to a broker or the host and from
+there. The last line has the events that went no further.
+
+Examples:
+  The driver on this machine:
+    vscp-link status
+  Events that wait for brokers, with jq:
+    vscp-link status --json | jq '.uplinks[] | {name, waiting}'")]
+pub(crate) struct StatusArgs {
+    /// Where it is shown; http:// may stand before it
+    #[arg(value_name = "HOST[:PORT]", default_value = "localhost:9599")]
+    pub(crate) address: Page,
+    /// Print the table once, on a terminal too
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print the status document, JSON on one line, once
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Seconds to wait for the answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+}
+
 /// Run a small MQTT broker, to try things out
 #[derive(Args)]
 #[command(after_help = "\
@@ -419,7 +450,7 @@ mod tests {
     #[test]
     fn help_fits_a_terminal() {
         let names = [
-            "run", "check", "send", "monitor", "discover", "links", "broker", "user",
+            "run", "check", "send", "monitor", "discover", "links", "status", "broker", "user",
         ];
         for name in names {
             let mut command = Cli::command();

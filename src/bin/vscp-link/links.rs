@@ -78,17 +78,26 @@ fn show(document: &Value) -> Result<(), Failure> {
         line.push_str(", no links");
     }
     writeln!(io::stdout().lock(), "{}", printable(&line)).map_err(Failure::Output)?;
+    io::stdout()
+        .lock()
+        .write_all(self::links(document).as_bytes())
+        .map_err(Failure::Output)
+}
+
+/// What a status document says of links, as a table; nothing where there are none.
+pub(crate) fn links(document: &Value) -> String {
+    let links = document["links"].as_array().map_or(&[][..], Vec::as_slice);
     if links.is_empty() {
-        return Ok(());
+        return String::new();
     }
     let mut rows = vec![COLUMNS.map(|(title, _)| title.to_owned())];
     let row = |link: &Value| COLUMNS.map(|(_, name)| cell(&link[name]));
     rows.extend(links.iter().map(row));
-    table::print(&rows)
+    table::render(&rows)
 }
 
 /// A member as people read it.
-fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Bool(true) => "yes".to_owned(),

@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`args`] | what can be said on the command line |
-//! | [`run`], [`check`], [`send`], [`monitor`], [`discover`], [`links`], [`broker`] | the subcommands |
+//! | [`run`], [`check`], [`send`], [`monitor`], [`discover`], [`links`], [`status`], [`broker`] | the subcommands |
 //! | [`user`] | the users file |
 //! | [`hints`] | what to try once the driver runs |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
@@ -52,6 +52,7 @@ mod pages;
 mod render;
 mod run;
 mod send;
+mod status;
 mod stream;
 mod table;
 mod user;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Monitor(args) => monitor::run(&args),
         Command::Discover(args) => discover::run(&args),
         Command::Links(args) => links::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Broker(args) => broker::run(&args),
         Command::User { command } => user::run(&command),
     };

@@ -14,7 +14,8 @@ pub(crate) fn print<const N: usize>(rows: &[[String; N]]) -> Result<(), Failure>
         .map_err(Failure::Output)
 }
 
-fn render<const N: usize>(rows: &[[String; N]]) -> String {
+/// The rows as lines.
+pub(crate) fn render<const N: usize>(rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
         .map(|row| row.each_ref().map(|cell| printable(cell)))
