@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use support::certificates::Authority;
 use support::client::Client;
 use support::far_end::{FarEnd, Said};
 use support::hosted::{QUIET, Server, event, guid, is_up, link};
+use support::mosquitto::free_port;
 use support::reload::Bench;
 use support::secure::{self, joined};
 use support::tools::{PATIENCE, wait_until};
@@ -76,26 +78,127 @@ fn one_way_means_one_way() {
     }
 }
 
-/// Whatever the far end of a link that only sends says, asked or not, it is no event here.
+/// Whatever the far end of a link that only sends says, asked or not, it is no event here: whether
+/// it numbers events or not, and whether the link stays or comes and goes.
 #[test]
 fn nothing_flows_back_on_a_link_that_only_sends() {
     let crafted = "0,20,3,0,,,00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F,1\r\n";
-    let far = FarEnd::start(move |_, command| match command {
-        "CHID" => Said::Text(format!("{crafted}7\r\n+OK - Success.\r\n")),
-        "INTERFACE LIST" => Said::Text(format!("{crafted}+OK - Success.\r\n")),
-        _ => Said::Text(format!("{crafted}+OK - Success.\r\n")),
+    for (numbers, mode, stays) in [
+        (false, "", true),
+        (true, "", true),
+        (false, ", \"mode\": \"on-demand\"", false),
+        (true, ", \"mode\": \"on-demand\"", false),
+        (false, ", \"mode\": \"poll\", \"interval\": 1", false),
+        (true, ", \"mode\": \"poll\", \"interval\": 1", false),
+    ] {
+        let far = FarEnd::start(move |_, command| {
+            Said::Text(match command.split(' ').next() {
+                Some("CHID") => format!("{crafted}7\r\n+OK - Success.\r\n"),
+                Some("XLINK") if numbers => format!("{crafted}0\r\n+OK - Success.\r\n"),
+                Some("XLINK") => format!("{crafted}-OK - Unknown command\r\n"),
+                Some("XSEND") => {
+                    format!("{crafted}9 00000000000000ab.1 {crafted}+OK - Success.\r\n")
+                }
+                _ => format!("{crafted}+OK - Success.\r\n"),
+            })
+        });
+        let members = format!(", \"direction\": \"out\"{mode}");
+        let near = Server::start(1, &link(far.address(), &members));
+        if stays {
+            wait_until("it is logged in", || !far.heard_of("XLINK").is_empty());
+            far.say(0, &crafted.repeat(100));
+            far.say(0, &format!("9 00000000000000ab.2 {crafted}"));
+            if !numbers {
+                far.say(0, "+OK\r\n-OK - no\r\n");
+            }
+        }
+        near.write("0,20,3,,,,::1,1");
+        let sends = if numbers { "XSEND" } else { "SEND" };
+        wait_until("it sends", || !far.heard_of(sends).is_empty());
+        if stays {
+            far.say(0, crafted);
+            assert_eq!(far.connections(), 1, "{members}");
+        }
+        assert_eq!(near.anything(QUIET), None, "{members}");
+        for word in ["RCVLOOP", "XRCV", "RETR"] {
+            assert_eq!(far.heard_of(word).len(), 0, "{members}");
+        }
+        near.driver.close();
+    }
+}
+
+/// The bound is the link's own; what it cost is counted.
+#[test]
+fn what_waits_for_the_far_end_is_bounded() {
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let members = ", \"max-out-queue\": 3, \"direction\": \"out\"";
+    let near = Server::start(1, &link(address, members));
+    for n in 0..10 {
+        near.write(&format!("0,20,3,,,,::1,{n}"));
+    }
+    wait_until("seven had no room", || {
+        let status = near.status("link far");
+        status.contains(" 3 events wait, 0 sent") && status.contains(" 7 dropped")
     });
-    let near = Server::start(1, &link(far.address(), ", \"direction\": \"out\""));
-    wait_until("it is logged in", || !far.heard_of("INTERFACE").is_empty());
-    far.say(0, &crafted.repeat(100));
-    far.say(0, "+OK\r\n-OK - no\r\n");
-    near.write("0,20,3,,,,::1,1");
-    wait_until("it sends", || !far.heard_of("SEND").is_empty());
-    far.say(0, crafted);
-    assert_eq!(near.anything(QUIET), None);
-    assert_eq!(far.heard_of("RCVLOOP").len(), 0);
-    assert_eq!(far.connections(), 1);
+    let far = Server::at(&address.to_string(), 2, "");
+    for n in 0..3 {
+        assert_eq!(far.data(), [n], "the oldest");
+    }
+    assert_eq!(far.anything(QUIET), None);
+    wait_until("they are counted", || {
+        near.status("link far").contains(" 0 events wait, 3 sent")
+    });
     near.driver.close();
+    far.driver.close();
+}
+
+/// The filter for what comes in is the far end's to know, and holds here whether it does or not.
+#[test]
+fn what_comes_in_passes_the_filter() {
+    let filter = ", \"direction\": \"in\", \
+                  \"filter\": {\"in-filter\": \"0,20,0,-\", \"in-mask\": \"0,65535,0,-\"}";
+    let far = FarEnd::start(|_, command| {
+        Said::Text(match command {
+            "RCVLOOP" => "+OK - Receive loop entered.\r\n".to_owned(),
+            line if line.starts_with('X') => "-OK - Unknown command\r\n".to_owned(),
+            _ => "+OK - Success.\r\n".to_owned(),
+        })
+    });
+    let near = Server::start(1, &link(far.address(), filter));
+    wait_until("it listens", || !far.heard_of("RCVLOOP").is_empty());
+    assert_eq!(far.heard_of("SFLT").len(), 1);
+    assert!(
+        far.heard_of("SMSK")[0].contains(",65535,"),
+        "{:?}",
+        far.heard()
+    );
+    let guid = "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F";
+    far.say(
+        0,
+        &format!("0,30,3,9,,,{guid},1\r\nnonsense\r\n0,20,3,9,,,{guid},2\r\n"),
+    );
+    assert_eq!(near.data(), [2]);
+    assert!(
+        near.status("link far").contains(" 1 received"),
+        "{}",
+        near.status("link far")
+    );
+    near.driver.close();
+    // One of this kind keeps back what is not wanted.
+    let far = Server::start(2, "");
+    let near = Server::start(1, &link(far.address(), filter));
+    wait_until("the link is there", || far.channels() == 2);
+    wait_until("what passes comes", || {
+        far.write("0,30,3,,,,::2,1");
+        far.write("0,20,3,,,,::2,2");
+        near.anything(QUIET)
+            .is_some_and(|event| event.data[..] == [2])
+    });
+    while let Some(event) = near.anything(QUIET) {
+        assert_eq!(event.class, 20);
+    }
+    near.driver.close();
+    far.driver.close();
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod support;
 use support::binary::key_file;
 use support::client::Client;
 use support::far_end::{FarEnd, Said};
-use support::hosted::{QUIET, Server, link};
+use support::hosted::{QUIET, Server, is_up, link};
 use support::tools::{PATIENCE, wait_until};
 
 const INTERFACE: &str = "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:00";
@@ -127,6 +127,29 @@ fn interfaces_are_learned_in_the_binary_mode_too() {
     assert_eq!(far[1].anything(QUIET), None);
     near.driver.close();
     far.into_iter().for_each(|far| far.driver.close());
+}
+
+/// Of a link that logs in here its events tell what is beyond it.
+#[test]
+fn events_for_nodes_go_over_the_links_that_log_in_here_too() {
+    let far = Server::start(2, "");
+    let near = [1, 3].map(|number| Server::start(number, &link(far.address(), "")));
+    near.iter().for_each(is_up);
+    wait_until("both have both connections", || far.channels() == 5);
+    let node = "0F:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:07";
+    near[0].write(&format!("0,20,3,,,,{node},1"));
+    assert_eq!(far.data(), [1]);
+    let bytes = format!("15,{}", &NODE[2..]);
+    far.write(&format!("0,532,3,,,,::2,{bytes},2"));
+    assert_eq!(near[0].data().last(), Some(&2));
+    assert_eq!(near[1].anything(QUIET), None);
+    // Anything else goes to both.
+    far.write("0,20,3,,,,::2,3");
+    for near in &near {
+        assert_eq!(near.data(), [3]);
+    }
+    near.into_iter().for_each(|near| near.driver.close());
+    far.driver.close();
 }
 
 #[test]

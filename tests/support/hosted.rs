@@ -62,6 +62,13 @@ impl Server {
         self.driver.read(patience).ok()
     }
 
+    /// The line of TEST that begins so.
+    pub fn status(&self, what: &str) -> String {
+        let lines = Client::log_in(self.address()).ask("test");
+        let found = lines.iter().find(|line| line.starts_with(what));
+        found.unwrap_or_else(|| panic!("{lines:?}")).clone()
+    }
+
     /// Clients that are here, this one counted.
     pub fn channels(&self) -> usize {
         let mut client = Client::log_in(self.address());

@@ -1,6 +1,8 @@
+use std::path::PathBuf;
+
 use super::*;
 use crate::config::load_driver;
-use crate::config::model::DriverConfig;
+use crate::config::model::{DriverConfig, LogLevel};
 
 fn good(text: &str) -> DriverConfig {
     match load_driver(text) {
@@ -185,4 +187,30 @@ fn remote_is_a_link_and_takes_the_filter() {
     let both = good(&text.replacen('{', "{\"interface\": \"9598\",", 1));
     assert_eq!(both.interfaces.len(), 1);
     assert_eq!(both.filter_in.filter.class, 20);
+}
+
+/// Words of its own for what the log is, as its documentation has them.
+#[test]
+fn the_cpp_link_drivers_words_for_logging() {
+    let text = r#"{"remote": {"host": "h", "user": "u", "password": "p"}, "logging": {
+        "console-enable": true, "console-level": "trace", "console-pattern": "c %v",
+        "file-enable": true, "file-log-level": "debug", "file-log-path": "/somewhere/link.log",
+        "file-log-pattern": "f %v", "file-log-max-size": 50000, "file-log-max-files": 7}}"#;
+    let config = good(text);
+    let file = config.logging.file.unwrap();
+    assert_eq!(file.path, PathBuf::from("/somewhere/link.log"));
+    assert_eq!((file.max_size, file.max_files), (50_000, 7));
+    assert_eq!(
+        (file.sink.level, &*file.sink.pattern),
+        (LogLevel::Debug, "f %v")
+    );
+    assert!(file.required, "somebody has configured it");
+    let console = config.logging.console.unwrap();
+    assert_eq!(
+        (console.level, &*console.pattern),
+        (LogLevel::Trace, "c %v")
+    );
+    let off = text.replace("-enable\": true", "-enable\": false");
+    let off = good(&off).logging;
+    assert!(off.file.is_none() && off.console.is_none());
 }
