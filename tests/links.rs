@@ -127,6 +127,51 @@ fn nothing_flows_back_on_a_link_that_only_sends() {
     }
 }
 
+/// It knows no numbers, lists its clients in words of its own, and sends back what it was sent.
+#[test]
+fn a_server_of_the_cpp_kind() {
+    let own = "FF:FF:FF:FF:FF:FF:FF:FE:00:00:00:00:00:01:00:00";
+    let far = FarEnd::start(move |_, command| {
+        Said::Text(match command.split(' ').next() {
+            Some("CHID") => "7\r\n+OK - Success.\r\n".to_owned(),
+            Some("GGID") => format!("{own}\r\n+OK - Success.\r\n"),
+            Some("INTERFACE") => format!(
+                "7,5,{own},Remote tcp/ip server connection @ [tcp://9598] | \
+                 Started at 2026-01-01T00:00:00Z\r\n+OK - Success.\r\n"
+            ),
+            Some("RCVLOOP") => "+OK - Receive loop entered. QUITLOOP to terminate.\r\n".to_owned(),
+            Some("XLINK" | "XRCV") => "-OK - Unknown command.\r\n".to_owned(),
+            _ => "+OK - Success.\r\n".to_owned(),
+        })
+    });
+    let near = Server::start(1, &link(far.address(), ""));
+    wait_until("it is there both ways", || {
+        !far.heard_of("RCVLOOP").is_empty() && !far.heard_of("INTERFACE").is_empty()
+    });
+    near.write("0,20,3,,2026-01-01T00:00:00Z,5,::1,1");
+    wait_until("it is sent", || !far.heard_of("SEND").is_empty());
+    let sent = far.heard_of("SEND")[0].clone();
+    let (_, event) = sent.split_once(' ').unwrap();
+    assert!(
+        event.starts_with("0,20,3,0,2026-01-01T00:00:00Z,5,"),
+        "{event}"
+    );
+    // Both connections have it, with the id of the one that sent it; another client's is equal.
+    let back = event.replace("0,20,3,0,", "0,20,3,7,");
+    for at in 0..far.connections() {
+        far.say(at, &format!("{back}\r\n+OK\r\n"));
+        far.say(at, &format!("0,20,4,8,2026-01-01T00:00:00Z,6,{own},2\r\n"));
+    }
+    assert_eq!(near.data(), [2]);
+    assert_eq!(near.anything(QUIET), None);
+    let status = near.status("link far");
+    assert!(
+        status.contains(" 1 sent, 1 received, 1 suppressed"),
+        "{status}"
+    );
+    near.driver.close();
+}
+
 /// The bound is the link's own; what it cost is counted.
 #[test]
 fn what_waits_for_the_far_end_is_bounded() {
@@ -347,6 +392,11 @@ fn a_far_end_without_room_is_asked_again_and_one_that_refuses_is_not() {
         near.log()
             .contains("refuses an event, which is dropped: -OK - Invalid parameter")
     });
+    let status = near.status("link far");
+    assert!(
+        status.contains(" 2 sent, 0 received, 0 suppressed, 1 rejected"),
+        "{status}"
+    );
     near.driver.close();
 }
 

@@ -86,3 +86,63 @@ fn announce(port: &Port, answers: &Answers, name: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddrV4};
+
+    use tokio::net::UdpSocket;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::load_driver;
+    use crate::event::Guid;
+    use crate::wire::discovery::{GROUP, Service, read};
+    use crate::wire::link::reply::Capabilities;
+
+    /// Who is in the group too.
+    fn member(port: u16) -> UdpSocket {
+        let raw = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        raw.set_reuse_address(true).unwrap();
+        raw.set_nonblocking(true).unwrap();
+        raw.bind(&SocketAddrV4::new(GROUP, port).into()).unwrap();
+        raw.join_multicast_v4(&GROUP, &Ipv4Addr::LOCALHOST).unwrap();
+        UdpSocket::from_std(raw.into()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_announces_itself_each_minute() {
+        let port = Port::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), GROUP).unwrap();
+        let listener = member(port.address().port());
+        let allow = load_driver("{\"discovery\": {\"enable\": true}}").unwrap();
+        let allow = allow.0.discovery.unwrap().allow;
+        let service = Service {
+            capabilities: Capabilities::TCPIP,
+            port: 9598,
+            at: vec![Ipv4Addr::LOCALHOST],
+        };
+        let stop = CancellationToken::new();
+        let answers = Answers::new(Guid::ZERO, allow, vec![service], stop.clone());
+        let serving = tokio::spawn(serve(port, answers, Some("it".to_owned()), stop.clone()));
+        let mut rounds = Vec::new();
+        while rounds.len() < 4 {
+            let mut buffer = [0; ROOM];
+            let count = listener.recv(&mut buffer).await.unwrap();
+            let (_, event) = read(&buffer[..count]).unwrap();
+            if (event.class, event.vscp_type) == (20, 9) {
+                rounds.push(Instant::now());
+            }
+        }
+        for pair in rounds.windows(2) {
+            // The clock goes on by itself where nobody has anything to do, at most to the next look
+            // for interfaces.
+            let pause = pair[1] - pair[0];
+            assert!(
+                pause > ANNOUNCE - 2 * JOIN && pause < ANNOUNCE + 2 * JOIN,
+                "{pause:?}"
+            );
+        }
+        stop.cancel();
+        serving.await.unwrap();
+    }
+}

@@ -347,4 +347,39 @@ mod tests {
         assert!(matches!(lost, RemoteError::Silent(SILENCE)), "{lost}");
         assert!(hung.elapsed() < SILENCE + Duration::from_secs(1));
     }
+
+    /// Nothing is sent, so that nothing is answered either: the far end is asked whether it lives.
+    #[tokio::test(start_paused = true)]
+    async fn a_far_end_that_hangs_is_noticed_by_a_side_that_only_sends() {
+        use crate::remote::courier;
+        for numbers in [false, true] {
+            let (near, far) = tokio::io::duplex(4096);
+            let (link, terms) = (link(), terms(None));
+            let sending = tokio::spawn(async move {
+                let mut connection = Connection::begin(Box::new(near), &terms).await.unwrap();
+                let lost = match numbers {
+                    true => numbered::carry(&link, &mut connection, 0).await,
+                    false => courier::carry(&link, &mut connection, TextForm::Legacy).await,
+                };
+                let Err(lost) = lost;
+                lost
+            });
+            let mut far = BufStream::new(far);
+            far.write_all(b"+OK - hello\r\n").await.unwrap();
+            // USER, PASS, and for a minute NOOP.
+            for n in 0..14 {
+                far.flush().await.unwrap();
+                let mut line = String::new();
+                far.read_line(&mut line).await.unwrap();
+                assert_eq!(line == "NOOP\r\n", n >= 2, "{line}");
+                far.write_all(b"+OK\r\n").await.unwrap();
+            }
+            far.flush().await.unwrap();
+            assert!(!sending.is_finished());
+            let hung = Instant::now();
+            let lost = sending.await.unwrap();
+            assert!(matches!(lost, RemoteError::Silent(_)), "{lost}");
+            assert!(hung.elapsed() < SILENCE + Duration::from_secs(1));
+        }
+    }
 }
