@@ -139,6 +139,9 @@ fn events_for_nodes_go_over_the_links_that_log_in_here_too() {
     let node = "0F:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:00:07";
     near[0].write(&format!("0,20,3,,,,{node},1"));
     assert_eq!(far.data(), [1]);
+    wait_until("it was answered, and what it tells is known", || {
+        near[0].status("link far").contains(" 1 sent")
+    });
     let bytes = format!("15,{}", &NODE[2..]);
     far.write(&format!("0,532,3,,,,::2,{bytes},2"));
     assert_eq!(near[0].data().last(), Some(&2));

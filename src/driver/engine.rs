@@ -502,8 +502,14 @@ async fn start_parts(
         }
     };
     let links = made.run(waiting.links, abort).await;
-    for one in elsewhere {
-        one.fetch().await;
+    let fetched = async {
+        for one in elsewhere {
+            one.fetch().await;
+        }
+    };
+    tokio::select! {
+        () = fetched => {}
+        () = abort.cancelled() => {}
     }
     tell(loaded, layout, guid);
     for bound in bound {

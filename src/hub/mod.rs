@@ -400,6 +400,7 @@ impl Hub {
     /// those that may come back.
     pub fn has_plain_session(&self) {
         self.plain_session.store(true, Ordering::Relaxed);
+        self.linked.store(true, Ordering::Relaxed);
     }
 
     /// The same for a link of this driver's: there is one more, or one less.
@@ -448,9 +449,9 @@ impl Hub {
             return own.cloned();
         }
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = sender.map(|origin| origin.id);
-        let beyond = routes.of(&interface).filter(|id| Some(*id) != sender)?;
-        self.with_id(beyond).filter(|channel| channel.wants(event))
+        let beyond = self.with_id(routes.of(&interface)?)?;
+        let back = sender.is_some_and(|sender| beyond.is_of(sender));
+        (!back && beyond.wants(event)).then_some(beyond)
     }
 
     fn with_id(&self, id: u16) -> Option<Arc<Channel>> {

@@ -31,8 +31,10 @@ const SOON: Duration = Duration::from_millis(50);
 const MOST_WAITING: usize = 4096;
 /// What a driver of this kind says to a user that may not, in text and in frames.
 const NO_RIGHT: (&str, &str) = ("-OK - User does not have rights", "-OK - not allowed");
-/// A visit ends when so long nothing has come.
+/// A visit ends when so long, beside the time of an answer, nothing has come.
 const QUIET: Duration = Duration::from_millis(200);
+/// And when what has come had so long no room, or waits for a copy that does not come.
+const HELD: Duration = Duration::from_secs(1);
 /// When to try again what found no room.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -215,13 +217,16 @@ pub(super) async fn receive(
     }
 }
 
-/// Takes what waits, each once; what had no room waits on.
-pub(super) async fn fetch(
-    link: &Link,
-    connection: &mut Connection,
-    queue: u64,
-) -> Result<(), RemoteError> {
-    take(link, connection, queue, Some(QUIET)).await
+/// Takes what waits, each once, where there is such a queue; what had no room waits on. False where
+/// the far end is of another kind.
+pub(super) async fn fetch(link: &Link, connection: &mut Connection) -> Result<bool, RemoteError> {
+    let asked = Instant::now();
+    let Some(queue) = listen(link, connection).await? else {
+        return Ok(false);
+    };
+    let quiet = QUIET + 2 * asked.elapsed();
+    take(link, connection, queue, Some(quiet)).await?;
+    Ok(true)
 }
 
 /// Until for a time nothing has come.
@@ -237,9 +242,15 @@ async fn take(
     let mut told = taken;
     let mut tell_at: Option<Instant> = None;
     let mut silent = Instant::now() + SILENCE;
-    let mut ends = quiet.map(|quiet| Instant::now() + quiet);
-    let mut done = false;
+    let mut news = Instant::now();
     loop {
+        let held = if inbox.is_empty() {
+            Duration::ZERO
+        } else {
+            HELD
+        };
+        let ends = quiet.map(|quiet| news + quiet.max(held));
+        let mut done = false;
         // More than its window a far end has no reason to send.
         let most = MOST_WAITING.min(link.config().max_in_queue);
         let room = inbox.len() < most;
@@ -255,7 +266,7 @@ async fn take(
                     hear(link, &line, &mut inbox)?;
                 }
                 if inbox.len() > before {
-                    ends = quiet.map(|quiet| Instant::now() + quiet);
+                    news = Instant::now();
                 }
             }
             () = moment(tell_at) => {}
@@ -274,6 +285,7 @@ async fn take(
                 }
                 taken = number;
                 link.backlog().hear(queue, taken);
+                news = Instant::now();
             }
             inbox.pop_front();
         }
@@ -287,6 +299,9 @@ async fn take(
                 connection.put(&["XACK", &taken.to_string()])?;
                 told = taken;
                 tell_at = None;
+            } else if done {
+                // It comes again.
+                return Err(RemoteError::Unsafe);
             } else {
                 tell_at = Some(Instant::now() + SOON);
             }

@@ -179,14 +179,9 @@ impl Worker {
             numbers = self.deliver(&mut connection, numbers).await?;
         }
         if fetches {
-            let queue = match numbers {
-                true => numbered::listen(&self.link, &mut connection).await?,
-                false => None,
-            };
-            numbers = queue.is_some();
-            match queue {
-                Some(queue) => numbered::fetch(&self.link, &mut connection, queue).await?,
-                None => receiver::retrieve(&self.link, &mut connection).await?,
+            numbers = numbers && numbered::fetch(&self.link, &mut connection).await?;
+            if !numbers {
+                receiver::retrieve(&self.link, &mut connection).await?;
             }
         }
         *known = Some(Known {

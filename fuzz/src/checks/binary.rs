@@ -124,6 +124,7 @@ pub fn binary_session(bytes: &[u8]) {
                 Request::Clear
                 | Request::SetGuid(_)
                 | Request::SetFilter(_)
+                | Request::PlainLink { .. }
                 | Request::Mistake(_)
                 | Request::Close,
             ) => true,

@@ -118,6 +118,7 @@ fn answer(line: Option<&[u8]>, out: &str, request: Option<&Request>) {
             Request::Clear
             | Request::SetGuid(_)
             | Request::SetFilter(_)
+            | Request::PlainLink { .. }
             | Request::Mistake(_)
             | Request::Close,
         ) => true,
