@@ -391,7 +391,7 @@ fn a_hub_that_is_closed_takes_nothing() {
         number: 1,
     };
     assert_eq!(
-        hub.arrive(&channel, &event(line), tag),
+        hub.arrive(&channel, &event(line), tag, None),
         Err(SubmitError::Full)
     );
 }

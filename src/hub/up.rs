@@ -29,12 +29,17 @@ impl Hub {
     }
 
     /// The same for an event of another server's that comes by a link without tags: what is here
-    /// already is not taken again.
+    /// already is not taken again. Where it comes from is beyond the link whose channel is given.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); it may come again then.
-    pub fn arrive_plain(&self, channel: &Channel, event: &Event) -> Result<Arrival, SubmitError> {
-        self.arrive_by_link(channel, event, self.new_tag())
+    pub fn arrive_plain(
+        &self,
+        channel: &Channel,
+        event: &Event,
+        beyond: Option<&Channel>,
+    ) -> Result<Arrival, SubmitError> {
+        self.arrive_by_link(channel, event, self.new_tag(), beyond)
     }
 
     /// The same for an event of another driver, which keeps its tag: one that was here before is
@@ -47,13 +52,14 @@ impl Hub {
         channel: &Channel,
         event: &Event,
         tag: Tag,
+        beyond: Option<&Channel>,
     ) -> Result<Arrival, SubmitError> {
         let tags = || self.tags.lock().unwrap_or_else(PoisonError::into_inner);
         if tag.origin == self.origin || !tags().is_new(tag) {
             self.suppressed();
             return Ok(Arrival::Known);
         }
-        self.arrive_by_link(channel, event, tag)
+        self.arrive_by_link(channel, event, tag, beyond)
             .inspect_err(|_| tags().forget(tag))
     }
 
@@ -63,6 +69,7 @@ impl Hub {
         channel: &Channel,
         event: &Event,
         tag: Tag,
+        beyond: Option<&Channel>,
     ) -> Result<Arrival, SubmitError> {
         let now = clock();
         let way = channel.origin().way();
@@ -74,6 +81,10 @@ impl Hub {
             return Ok(Arrival::Known);
         }
         let copy = self.twins().by_link(event, now);
+        if let Some(beyond) = beyond.filter(|_| copy == Copy::New) {
+            // Before anybody can answer it.
+            self.learn(&event.guid, beyond);
+        }
         let taken = match copy {
             Copy::New => self
                 .submit_as(channel, event.clone(), tag)

@@ -69,7 +69,7 @@ impl Linked {
         event: Event,
     ) -> Result<(), SubmitError> {
         match self.plain {
-            true => hub.arrive_plain(channel, &event).map(drop),
+            true => hub.arrive_plain(channel, &event, None).map(drop),
             false => hub.submit(channel, event),
         }
     }
@@ -120,13 +120,9 @@ impl Linked {
         if number <= backlog.heard(sends.queue) {
             return Ok(());
         }
-        let taken = match hub.arrive(channel, &event, tag) {
-            Ok(Arrival::Taken) => {
-                // Where it comes from is beyond the link.
-                hub.learn(&event.guid, sends.standing.channel());
-                Ok(())
-            }
-            Ok(Arrival::Known) => Ok(()),
+        let beyond = Some(&**sends.standing.channel());
+        let taken = match hub.arrive(channel, &event, tag, beyond) {
+            Ok(Arrival::Taken | Arrival::Known) => Ok(()),
             Err(SubmitError::Full) => {
                 sends.stalled = true;
                 return Err(reply::BUFFER_FULL);

@@ -360,8 +360,9 @@ impl Link {
 
     /// Hands an event of the far end's on, as the first time or once more.
     fn submit(&self, event: &Event) -> bool {
-        let arrived = self.hub.arrive_plain(&self.store.channel, &self.own(event));
-        self.settle(event, arrived)
+        let event = self.own(event);
+        let arrived = self.hub.arrive_plain(self.channel(), &event, self.beyond());
+        self.settle(arrived)
     }
 
     /// An event of a far end of this kind: false where there is no room for it now.
@@ -376,18 +377,16 @@ impl Link {
             counters.filtered.fetch_add(1, Ordering::Relaxed);
             return true;
         }
-        let arrived = self.hub.arrive(&self.store.channel, &self.own(event), tag);
-        self.settle(event, arrived)
+        let event = self.own(event);
+        let arrived = self.hub.arrive(self.channel(), &event, tag, self.beyond());
+        self.settle(arrived)
     }
 
     /// False where there was no room.
-    fn settle(&self, event: &Event, arrived: Result<Arrival, SubmitError>) -> bool {
+    fn settle(&self, arrived: Result<Arrival, SubmitError>) -> bool {
         let counters = &self.store.counters;
         let counter = match arrived {
-            Ok(Arrival::Taken) => {
-                self.learn(event);
-                &counters.received
-            }
+            Ok(Arrival::Taken) => &counters.received,
             Ok(Arrival::Known) => &counters.ours,
             Err(SubmitError::Full) => return false,
             Err(SubmitError::Unbearable) => &counters.rejected,
@@ -396,12 +395,10 @@ impl Link {
         true
     }
 
-    /// Where an event comes from is beyond this link: one that is new here, and did not come by
-    /// another way before.
-    fn learn(&self, event: &Event) {
-        if self.config.direction.outward {
-            self.hub.learn(&event.guid, &self.store.channel);
-        }
+    /// Where events come from is beyond this link, if anything can be sent there.
+    fn beyond(&self) -> Option<&Channel> {
+        let outward = self.config.direction.outward;
+        outward.then_some(&*self.store.channel)
     }
 
     /// As it comes in by this link.
