@@ -53,15 +53,6 @@ fn a_link_beside_a_broker_that_both_have() {
     each_client_sees_each_event_once(&mut [near, far], 500, &[0]);
 }
 
-/// The far end has no link of its own, and knows by the session alone that there is one.
-#[test]
-fn a_link_without_numbers_beside_a_broker_that_both_have() {
-    let broker = Mosquitto::start();
-    let far = Server::start(2, broker.port(), &[], "");
-    let near = Server::start(1, broker.port(), &[("far", far.port(), PLAIN)], "");
-    each_client_sees_each_event_once(&mut [near, far], 200, &[0]);
-}
-
 #[test]
 fn links_that_come_and_go_have_numbers_too() {
     for more in [ON_DEMAND, POLL] {
