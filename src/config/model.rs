@@ -104,6 +104,17 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
+impl Limits {
+    /// How long a client may say nothing, before and after its login.
+    #[must_use]
+    pub fn silence(&self, logged_in: bool) -> Duration {
+        match logged_in {
+            true => self.idle_timeout,
+            false => self.login_timeout,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -63,9 +63,8 @@ impl Hub {
         let mut by_links = true;
         let linked = self.linked.load(Ordering::Relaxed);
         if linked && echo.is_some() {
-            let mut twins = self.twins();
-            twins.echo(&event, now);
-            by_links = !(self.has_plain() && twins.circles(&event, now));
+            let circles = self.twins().echo(&event, now);
+            by_links = !(circles && self.has_plain());
         } else if linked {
             if let Some(mut ways) = self.ways() {
                 ways.comes(&event, UPLINK, now);
@@ -76,12 +75,12 @@ impl Hub {
                 Fate::NotByLinks => by_links = false,
             }
         }
-        if !by_links {
-            self.suppressed();
-        }
         if origin == Some(Origin::NOBODY) {
             // An answer of ours to somebody there.
             return self.suppressed();
+        }
+        if !by_links {
+            self.suppressed();
         }
         if let Some(uplink) = uplink.filter(|_| echo.is_none() && is_probe(&event)) {
             self.answer_uplink(uplink);

@@ -12,6 +12,7 @@ mod echo;
 mod health;
 mod latency;
 mod queue;
+mod recent;
 mod responder;
 mod routes;
 mod shared;

@@ -4,17 +4,13 @@
 //! event comes here twice, and what the far end publishes comes here as if it were new. What nobody
 //! rewrites tells, the time to the microsecond with it: such copies are counted against each other.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
-
+use super::recent::Recent;
 use crate::event::Event;
 
 /// The copies of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
-    hasher: RandomState,
-    known: HashMap<u64, Copies>,
-    order: VecDeque<(u64, u64)>,
+    recent: Recent<Copies>,
     /// Both ends have a broker in common: they have told each other, or there have been copies that
     /// came by both ways.
     shared: bool,
@@ -49,8 +45,6 @@ struct Copies {
     others: u32,
     /// Since when one that a link brought waits for the other copy.
     held: Option<u64>,
-    /// Entries of the order that are about it.
-    entries: u32,
 }
 
 /// What is to be done with an event that an uplink brings.
@@ -65,10 +59,6 @@ pub(super) enum Fate {
 }
 
 impl Twins {
-    /// How long a copy may take, in nanoseconds.
-    const PATIENCE: u64 = 10_000_000_000;
-    /// Comings and goings that are remembered; the oldest are forgotten first.
-    const MOST: usize = 200_000;
     /// How long the copy of a broker may take longer than that of a link.
     const HOLD: u64 = 300_000_000;
     /// After so many that waited in vain none waits any more: the broker is shared, and the topics
@@ -135,14 +125,11 @@ impl Twins {
         Copy::New
     }
 
-    /// An uplink brings back an event of ours.
-    pub(super) fn echo(&mut self, event: &Event, now: u64) {
-        self.copies(event, now).echoes += 1;
-    }
-
-    /// True where an event of ours goes in a circle, through servers that know no tags.
-    pub(super) fn circles(&mut self, event: &Event, now: u64) -> bool {
+    /// An uplink brings back an event of ours. True where it goes in a circle, through servers that
+    /// know no tags.
+    pub(super) fn echo(&mut self, event: &Event, now: u64) -> bool {
         let copies = self.copies(event, now);
+        copies.echoes += 1;
         copies.others >= Self::CIRCLES || copies.left >= Self::REPEATS
     }
 
@@ -164,42 +151,8 @@ impl Twins {
     }
 
     fn copies(&mut self, event: &Event, now: u64) -> &mut Copies {
-        self.forget(now);
-        let key = likeness(&self.hasher, event);
-        self.order
-            .push_back((key, now.saturating_add(Self::PATIENCE)));
-        let copies = self.known.entry(key).or_default();
-        copies.entries += 1;
-        copies
+        self.recent.of(event, now)
     }
-
-    fn forget(&mut self, now: u64) {
-        while let Some(&(key, until)) = self.order.front() {
-            if until > now && self.order.len() < Self::MOST {
-                return;
-            }
-            self.order.pop_front();
-            if let Some(copies) = self.known.get_mut(&key) {
-                copies.entries -= 1;
-                if copies.entries == 0 {
-                    self.known.remove(&key);
-                }
-            }
-        }
-    }
-}
-
-/// What nobody on the way rewrites.
-pub(super) fn likeness(hasher: &RandomState, event: &Event) -> u64 {
-    hasher.hash_one((
-        event.class,
-        event.vscp_type,
-        event.guid,
-        event.head.priority(),
-        &*event.data,
-        event.time.seconds(),
-        event.time.micros(),
-    ))
 }
 
 #[cfg(test)]
@@ -317,11 +270,14 @@ mod tests {
     #[test]
     fn is_bounded_and_forgets() {
         let mut twins = Twins::default();
-        for n in 0..Twins::MOST + 1000 {
+        for n in 0..Recent::<Copies>::MOST + 1000 {
             twins.by_uplink(&event(n), 5);
         }
-        assert!(twins.order.len() <= Twins::MOST && twins.known.len() <= Twins::MOST);
+        assert!(
+            twins.recent.order.len() <= Recent::<Copies>::MOST
+                && twins.recent.known.len() <= Recent::<Copies>::MOST
+        );
         twins.by_uplink(&event(0), 20_000_000_000);
-        assert_eq!((twins.order.len(), twins.known.len()), (2, 1));
+        assert_eq!((twins.recent.order.len(), twins.recent.known.len()), (2, 1));
     }
 }

@@ -81,15 +81,16 @@ impl Hub {
             return Ok(Arrival::Known);
         }
         let copy = self.twins().by_link(event, now);
-        if let Some(beyond) = beyond.filter(|_| copy == Copy::New) {
-            // Before anybody can answer it.
-            self.learn(&event.guid, beyond);
-        }
         let taken = match copy {
-            Copy::New => self
-                .submit_as(channel, event.clone(), tag)
-                .map(|()| Arrival::Taken)
-                .inspect_err(|_| self.twins().not_taken(event, now)),
+            Copy::New => {
+                if let Some(beyond) = beyond {
+                    // Before anybody can answer it.
+                    self.learn(&event.guid, beyond);
+                }
+                self.submit_as(channel, event.clone(), tag)
+                    .map(|()| Arrival::Taken)
+                    .inspect_err(|_| self.twins().not_taken(event, now))
+            }
             Copy::Known => {
                 self.suppressed();
                 Ok(Arrival::Known)

@@ -4,40 +4,22 @@
 //! out by another, and brings what came by another. Of equal events, of one moment, there are as
 //! many as came by the way that brought most: what a link brings beyond its turn is a copy.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::RandomState;
-
-use super::twins::likeness;
+use super::recent::Recent;
 use crate::event::Event;
 
-/// What came in the last seconds.
+/// What came in the last seconds: how often each event, by each way.
 #[derive(Debug, Default)]
 pub(super) struct Ways {
-    hasher: RandomState,
-    known: HashMap<u64, Came>,
-    order: VecDeque<(u64, u64)>,
-}
-
-/// One event.
-#[derive(Debug, Default)]
-struct Came {
-    /// How often, by each way.
-    by: Vec<(u64, u32)>,
-    /// Entries of the order that are about it.
-    entries: u32,
+    recent: Recent<Vec<(u64, u32)>>,
 }
 
 impl Ways {
-    /// How long a copy may take, in nanoseconds.
-    const PATIENCE: u64 = 10_000_000_000;
-    /// Comings that are remembered; the oldest are forgotten first.
-    const MOST: usize = 200_000;
     /// Ways by which one event may come; by further ones each is new.
     const MOST_WAYS: usize = 64;
 
     /// An event comes by a way; true where it is a copy of one that came by another.
     pub(super) fn comes(&mut self, event: &Event, way: u64, now: u64) -> bool {
-        let by = &mut self.came(event, now).by;
+        let by = self.recent.of(event, now);
         let others = by.iter().filter(|(other, _)| *other != way);
         let most = others.map(|(_, count)| *count).max().unwrap_or(0);
         if let Some((_, count)) = by.iter_mut().find(|(known, _)| *known == way) {
@@ -53,34 +35,9 @@ impl Ways {
 
     /// It was not taken, and may come again.
     pub(super) fn did_not_come(&mut self, event: &Event, way: u64, now: u64) {
-        let by = &mut self.came(event, now).by;
+        let by = self.recent.of(event, now);
         if let Some((_, count)) = by.iter_mut().find(|(known, _)| *known == way) {
             *count = count.saturating_sub(1);
-        }
-    }
-
-    fn came(&mut self, event: &Event, now: u64) -> &mut Came {
-        self.forget(now);
-        let key = likeness(&self.hasher, event);
-        let until = now.saturating_add(Self::PATIENCE);
-        self.order.push_back((key, until));
-        let came = self.known.entry(key).or_default();
-        came.entries += 1;
-        came
-    }
-
-    fn forget(&mut self, now: u64) {
-        while let Some(&(key, until)) = self.order.front() {
-            if until > now && self.order.len() < Self::MOST {
-                return;
-            }
-            self.order.pop_front();
-            if let Some(came) = self.known.get_mut(&key) {
-                came.entries -= 1;
-                if came.entries == 0 {
-                    self.known.remove(&key);
-                }
-            }
         }
     }
 }
@@ -112,7 +69,7 @@ mod tests {
         assert!(comes(1, 20, 1));
         assert!(!comes(1, 20, 1), "more than the others brought");
         assert!(!comes(2, 20, 1), "another event");
-        let late = Ways::PATIENCE + 2;
+        let late = Recent::<()>::PATIENCE + 2;
         assert!(!comes(1, 30, late), "that was another time");
     }
 
@@ -128,16 +85,16 @@ mod tests {
     #[test]
     fn is_bounded() {
         let mut ways = Ways::default();
-        let most = u32::try_from(Ways::MOST).unwrap();
+        let most = u32::try_from(Recent::<()>::MOST).unwrap();
         for data in 0..most + 1000 {
             ways.comes(&event(data), 1, 0);
         }
-        assert_eq!(ways.order.len(), Ways::MOST);
-        assert_eq!(ways.known.len(), Ways::MOST);
+        assert_eq!(ways.recent.order.len(), Recent::<()>::MOST);
+        assert_eq!(ways.recent.known.len(), Recent::<()>::MOST);
         for way in 0..1000 {
             ways.comes(&event(0), way, 0);
         }
-        let most = ways.known.values().map(|came| came.by.len()).max();
+        let most = ways.recent.known.values().map(|came| came.what.len()).max();
         assert_eq!(most, Some(Ways::MOST_WAYS));
     }
 }

@@ -211,11 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
     /// Until when the client has to say something, or be logged in, by the limits of now.
     fn deadline(&self) -> Instant {
         let limits = &self.performer.rules().limits;
-        self.since
-            + match self.session.logged_in() {
-                true => limits.idle_timeout,
-                false => limits.login_timeout,
-            }
+        self.since + limits.silence(self.session.logged_in())
     }
 
     /// Takes the next line or frame; `Some(None)` where it is answered already.

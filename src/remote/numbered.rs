@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_millis(50);
 /// Events that may wait for room here.
 const MOST_WAITING: usize = 4096;
 /// What a driver of this kind says to a user that may not, in text and in frames.
-const NO_RIGHT: (&str, &str) = ("-OK - User does not have rights", "-OK - not allowed");
+const NO_RIGHT: [&str; 2] = ["-OK - User does not have rights", "-OK - not allowed"];
 /// A visit ends when so long, beside the time of an answer, nothing has come.
 const QUIET: Duration = Duration::from_millis(200);
 /// And when what has come had so long no room, or waits for a copy that does not come.
@@ -71,7 +71,7 @@ pub(super) async fn begin(
 fn is_one(link: &Link, reply: &Reply) {
     let refused = |why: &&str| reply.status.starts_with(why);
     link.numbers(reply.ok && !reply.lines.is_empty());
-    if !reply.ok && [NO_RIGHT.0, NO_RIGHT.1].iter().any(refused) {
+    if !reply.ok && NO_RIGHT.iter().any(refused) {
         link.may_not_number();
     }
 }

@@ -293,11 +293,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Sync + Unpin> Connection<S> {
     /// Until when the client has to say something, or be logged in, by the limits of now.
     fn deadline(&self) -> Instant {
         let limits = &self.performer.rules().limits;
-        self.since
-            + match self.session.logged_in() {
-                true => limits.idle_timeout,
-                false => limits.login_timeout,
-            }
+        self.since + limits.silence(self.session.logged_in())
     }
 
     async fn take(&mut self, message: Message) -> Result<(), End> {
