@@ -445,6 +445,11 @@ fn a_server_announces_itself_in_the_group_if_told_to() {
     assert_eq!(about[104..], [15, link[0], link[1]]);
     let mut client = Client::log_in(self::link(&bench));
     assert_eq!(client.must("wcyd")[0], "00-00-00-00-00-00-A0-28");
+    // The answer to a probe says so as well.
+    let asker = Asker::new();
+    asker.say(&bytes(PROBE_1), SocketAddr::from(([127, 0, 0, 1], free)));
+    let (frame, _) = asker.heard();
+    is_response(&frame, 1, LINK | 0x2000, self::link(&bench));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::discovery::{Answers, Port, PortError, serve};
 use crate::error::with_causes;
 use crate::hub::Hub;
 use crate::wire::discovery::Service;
+use crate::wire::link::reply::Capabilities;
 
 /// What is running, if anything.
 pub(super) struct Discovery {
@@ -54,6 +55,16 @@ fn name(loaded: &Loaded) -> Option<String> {
     Some(name.unwrap_or_else(|| "vscpl2drv-link".to_owned()))
 }
 
+/// What is said of the services of a server that announces itself by this name, or does not.
+fn announced(mut services: Vec<Service>, name: Option<&str>) -> Vec<Service> {
+    if name.is_some() {
+        for service in &mut services {
+            service.capabilities = service.capabilities.with(Capabilities::ANNOUNCES);
+        }
+    }
+    services
+}
+
 impl Discovery {
     /// Nothing yet. It ends with `serving`, and its task is among `tasks`.
     pub(super) fn new(serving: CancellationToken, tasks: TaskTracker) -> Self {
@@ -82,9 +93,10 @@ impl Discovery {
             port.group().ip()
         );
         let allow = config.allow.clone();
+        let name = name(loaded);
+        let services = announced(services, name.as_deref());
         let answers = Answers::new(hub.guid(), allow, services, stop.clone());
         hub.set_responder(Some(Arc::clone(&answers) as _));
-        let name = name(loaded);
         let serve = serve(port, Arc::clone(&answers), name.clone(), stop.clone());
         self.running = Some(Running {
             config,
@@ -125,6 +137,7 @@ impl Discovery {
     ) -> Result<(), PortError> {
         if self.is(loaded) {
             if let Some(running) = &self.running {
+                let services = announced(services, running.name.as_deref());
                 running.answers.set_services(services);
             }
             return Ok(());
