@@ -21,6 +21,7 @@ use support::mosquitto::free_port;
 use support::reload::Bench;
 use support::secure::{self, joined};
 use support::tools::{PATIENCE, wait_until};
+use support::watched::{self, STATUS};
 
 #[test]
 fn events_go_both_ways_and_none_comes_back() {
@@ -408,10 +409,16 @@ fn an_event_without_an_answer_is_sent_once_more() {
         line if line.starts_with("SEND") && std::mem::take(&mut first) => Said::End,
         _ => Said::Text("+OK - Success.\r\n".to_owned()),
     });
-    let near = Server::start(1, &link(far.address(), ", \"direction\": \"out\""));
+    let one_way = link(far.address(), ", \"direction\": \"out\"");
+    let near = Server::start(1, &format!("{one_way} {STATUS},"));
     near.write("0,20,4,,,,::1,1");
     near.write("0,20,4,,,,::1,2");
     wait_until("all are sent", || far.heard_of("SEND").len() == 3);
+    let counted = ["sent", "resent", "connections"];
+    wait_until("all that is counted", || {
+        let status = watched::status(near.driver.status_addresses()[0]);
+        counted.map(|count| status["links"][0][count].as_u64().unwrap()) == [2, 1, 2]
+    });
     near.driver.close();
 }
 

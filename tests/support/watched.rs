@@ -11,7 +11,10 @@ use super::raw::{Raw, Response, request};
 use super::reload::Bench;
 use super::tools::root;
 
-/// A status section on loopback, and a link server beside it.
+/// A status section on loopback.
+pub const STATUS: &str = "\"status\": {\"interface\": \"127.0.0.1:0\"}";
+
+/// The same, and a link server beside it.
 pub const WATCHED: &str =
     "\"interface\": \"tcp://127.0.0.1:0\", \"status\": {\"interface\": \"127.0.0.1:0\"}";
 
