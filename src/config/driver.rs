@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::links;
 use super::model::{
     AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LinkConfig,
-    LogConfig, LogFile, LogLevel, LogSink, OutboxConfig, Owner,
+    LogConfig, LogFile, LogFormat, LogLevel, LogSink, OutboxConfig, Owner,
 };
 use super::mqtt;
 use super::node::Node;
@@ -311,7 +311,7 @@ fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
     let mut file = LogFile {
         sink: LogSink {
             level: LogLevel::Info,
-            pattern: PATTERN.to_owned(),
+            format: LogFormat::Pattern(PATTERN.to_owned()),
         },
         path: PathBuf::from(LOG_FILE),
         max_size: 5_242_880,
@@ -322,6 +322,7 @@ fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
         return LogConfig {
             file: Some(file),
             console: None,
+            journal: None,
         };
     };
     let on = |o: &mut Object<'_>, names: &[&'static str], default, report: &mut Report| {
@@ -335,12 +336,16 @@ fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
         false,
         report,
     );
-    file.sink.level = o.word("file-log-level", LEVELS, LogLevel::Info, report);
     // The second names are those of the C++ link driver.
-    let pattern = o.take_any(&["file-pattern", "file-log-pattern"], report);
-    if let Some((_, pattern)) = text_if_set(pattern, report) {
-        file.sink.pattern = pattern;
-    }
+    file.sink = LogSink {
+        level: o.word("file-log-level", LEVELS, LogLevel::Info, report),
+        format: log_format(
+            &mut o,
+            "file-format",
+            &["file-pattern", "file-log-pattern"],
+            report,
+        ),
+    };
     let path = o.take_any(&["file-path", "file-log-path"], report);
     if let Some((_, path)) = text_if_set(path, report) {
         file.path = PathBuf::from(path);
@@ -361,22 +366,35 @@ fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
     if let Some(files) = number(&["file-max-files", "file-log-max-files"], 0..=1000, report) {
         file.max_files = files as u16;
     }
-    let mut console = LogSink {
-        level: o.word_of(
-            &["console-log-level", "console-level"],
-            LEVELS,
-            LogLevel::Info,
-            report,
-        ),
-        pattern: PATTERN.to_owned(),
+    let level = ["console-log-level", "console-level"];
+    let console = LogSink {
+        level: o.word_of(&level, LEVELS, LogLevel::Info, report),
+        format: log_format(&mut o, "console-format", &["console-pattern"], report),
     };
-    if let Some((_, pattern)) = text_if_set(o.take("console-pattern"), report) {
-        console.pattern = pattern;
-    }
+    let journal_on = o.truth("journal-enable-log", false, report);
+    let journal = o.word("journal-log-level", LEVELS, LogLevel::Info, report);
     o.finish(report);
     LogConfig {
         file: file_on.then_some(file),
         console: console_on.then_some(console),
+        journal: journal_on.then_some(journal),
+    }
+}
+
+/// What lines of one place look like: by a pattern, unless they are to be JSON.
+fn log_format(
+    o: &mut Object<'_>,
+    format: &'static str,
+    patterns: &[&'static str],
+    report: &mut Report,
+) -> LogFormat {
+    let words = [("text", false), ("json", true)];
+    let json = o.word(format, &words, false, report);
+    let pattern = text_if_set(o.take_any(patterns, report), report);
+    match pattern {
+        _ if json => LogFormat::Json,
+        Some((_, pattern)) => LogFormat::Pattern(pattern),
+        None => LogFormat::Pattern(PATTERN.to_owned()),
     }
 }
 

@@ -251,6 +251,8 @@ pub struct LogConfig {
     pub file: Option<LogFile>,
     /// The console; `None` where `console-enable-log` is false.
     pub console: Option<LogSink>,
+    /// The least severe level that the journal is told; `None` where `journal-enable-log` is false.
+    pub journal: Option<LogLevel>,
 }
 
 /// One place to log to.
@@ -258,14 +260,23 @@ pub struct LogConfig {
 pub struct LogSink {
     /// The least severe level that is written.
     pub level: LogLevel,
-    /// The spdlog pattern of a line.
-    pub pattern: String,
+    /// What a line looks like.
+    pub format: LogFormat,
+}
+
+/// What a line of the log looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text by an spdlog pattern.
+    Pattern(String),
+    /// A JSON object.
+    Json,
 }
 
 /// A log file and its rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFile {
-    /// Level and pattern.
+    /// Level and format.
     pub sink: LogSink,
     /// Where.
     pub path: PathBuf,

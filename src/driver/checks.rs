@@ -116,6 +116,7 @@ pub(super) fn needs_a_start(old: &Loaded, new: &Loaded) -> Option<&'static str> 
         {
             sink.level = Default::default();
         }
+        config.journal = config.journal.map(|_| Default::default());
         config
     };
     if old.config.abi != new.config.abi {

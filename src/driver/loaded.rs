@@ -172,6 +172,9 @@ impl Loaded {
         if let (Some(kept), Some(new)) = (&mut kept.console, &new.console) {
             kept.level = new.level;
         }
+        if let (Some(kept), Some(new)) = (&mut kept.journal, new.journal) {
+            *kept = new;
+        }
         self.config.abi = old.config.abi;
         if (self.plan.publish, self.plan.subscribe) != (old.plan.publish, old.plan.subscribe) {
             self.keep_brokers(old);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Zoned;
 use tracing_appender::non_blocking::ErrorCounter;
 
-use super::pattern::{Pattern, Record};
+use super::form::{Form, Record};
 use super::{LINES, NAME, Threshold};
 use crate::config::model::LogLevel;
 use crate::os;
@@ -17,7 +17,7 @@ use crate::os;
 pub(super) struct Telling {
     out: Box<dyn Write + Send>,
     level: Arc<Threshold>,
-    pattern: Pattern,
+    form: Form,
     colour: bool,
     /// Counts those that found no room. It is there once the thread is.
     dropped: Arc<OnceLock<ErrorCounter>>,
@@ -33,13 +33,13 @@ impl Telling {
     pub(super) fn new(
         out: Box<dyn Write + Send>,
         level: Arc<Threshold>,
-        pattern: Pattern,
+        form: Form,
         colour: bool,
     ) -> Self {
         Self {
             out,
             level,
-            pattern,
+            form,
             colour,
             dropped: Arc::default(),
             failed: 0,
@@ -71,11 +71,13 @@ impl Telling {
             level: LogLevel::Warn,
             logger: NAME,
             thread: os::thread_id(),
+            said: &message,
             message: &message,
+            fields: &[],
             colour: self.colour,
         };
         let mut line = String::new();
-        self.pattern.line(&record, &mut line);
+        self.form.write(&record, &mut line);
         // What cannot be said now is said later.
         if self.out.write_all(line.as_bytes()).is_ok() {
             self.told = lost;
@@ -114,6 +116,7 @@ mod tests {
     use tracing_appender::non_blocking::NonBlockingBuilder;
 
     use super::*;
+    use crate::config::model::LogFormat;
 
     /// Takes a line when it may, and none while the disk is full.
     struct Disk {
@@ -156,12 +159,12 @@ mod tests {
         };
         let threshold = Arc::new(Threshold::default());
         threshold.set(level);
-        let pattern = Pattern::new("[%l] %v");
+        let form = Form::new(&LogFormat::Pattern("[%l] %v".to_owned()));
         Bench {
             may,
             full,
             text,
-            telling: Telling::new(Box::new(disk), threshold, pattern, false),
+            telling: Telling::new(Box::new(disk), threshold, form, false),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Logging: one subscriber for each driver, none for the process.
 
+mod form;
+mod journal;
 mod lost;
 mod pattern;
 mod rotate;
@@ -19,10 +21,11 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuild
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::config::model::{LogConfig, LogLevel, LogSink};
+use crate::config::model::{LogConfig, LogLevel};
 use crate::os;
+use form::{Form, Member, Record, Value};
+use journal::Journal;
 use lost::Telling;
-use pattern::{Pattern, Record};
 use rotate::RotatingFile;
 
 /// Lines that may wait for the disk; more are dropped, and that is said.
@@ -37,15 +40,21 @@ const CHATTY: &str = "tokio_tungstenite";
 /// What the log calls itself.
 const NAME: &str = "vscpl2drv-link";
 
-/// A log file that cannot be opened.
+/// A place of the log that cannot be opened.
 #[derive(Debug, Error)]
-#[error("logging.file-path: cannot open {}", path.display())]
-pub struct LogError {
+pub enum LogError {
     /// The file.
-    pub path: PathBuf,
-    /// Why.
-    #[source]
-    pub source: io::Error,
+    #[error("logging.file-path: cannot open {}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The journal.
+    #[error("logging.journal-enable-log: there is no journal here")]
+    Journal(#[source] io::Error),
 }
 
 /// The log of one driver. Dropping it writes what waits, within a second.
@@ -55,6 +64,7 @@ pub struct Logger {
     dropped: Vec<ErrorCounter>,
     file_level: Arc<Threshold>,
     console_level: Arc<Threshold>,
+    journal_level: Arc<Threshold>,
     _writers: Vec<WorkerGuard>,
 }
 
@@ -62,42 +72,42 @@ impl Logger {
     /// Opens what the configuration names. `debug` raises the levels to debug.
     ///
     /// # Errors
-    /// [`LogError`] where the file cannot be opened.
+    /// [`LogError`] where one of them cannot be opened.
     pub fn start(config: &LogConfig, debug: bool) -> Result<Self, LogError> {
         let mut sinks = Vec::new();
         let mut writers = Vec::new();
         let mut dropped = Vec::new();
-        let (file_level, console_level) = (Arc::default(), Arc::default());
-        let mut add =
-            |sink: &LogSink, level: &Arc<Threshold>, colour, out: Box<dyn Write + Send>| {
-                let pattern = Pattern::new(&sink.pattern);
-                let out = Telling::new(out, Arc::clone(level), pattern.clone(), colour);
-                let counter = out.counter();
-                let (out, guard) = os::with_signals_blocked(|| {
-                    NonBlockingBuilder::default()
-                        .lossy(true)
-                        .buffered_lines_limit(LINES)
-                        .thread_name("vscp-link-log")
-                        .finish(out)
-                });
-                writers.push(guard);
-                // Nobody else has set it.
-                let _ = counter.set(out.error_counter());
-                dropped.push(out.error_counter());
-                sinks.push(Sink {
-                    level: Arc::clone(level),
-                    pattern,
-                    colour,
-                    out,
-                });
-            };
+        let file_level = Arc::default();
+        let (console_level, journal_level) = (Arc::default(), Arc::default());
+        let mut add = |form: Form, level: &Arc<Threshold>, colour, out: Box<dyn Write + Send>| {
+            let out = Telling::new(out, Arc::clone(level), form.clone(), colour);
+            let counter = out.counter();
+            let (out, guard) = os::with_signals_blocked(|| {
+                NonBlockingBuilder::default()
+                    .lossy(true)
+                    .buffered_lines_limit(LINES)
+                    .thread_name("vscp-link-log")
+                    .finish(out)
+            });
+            writers.push(guard);
+            // Nobody else has set it.
+            let _ = counter.set(out.error_counter());
+            dropped.push(out.error_counter());
+            sinks.push(Sink {
+                level: Arc::clone(level),
+                form,
+                colour,
+                out,
+            });
+        };
         if let Some(file) = &config.file {
-            let failed = |source| LogError {
+            let form = Form::new(&file.sink.format);
+            let failed = |source| LogError::File {
                 path: file.path.clone(),
                 source,
             };
             match RotatingFile::open(&file.path, file.max_size, file.max_files) {
-                Ok(out) => add(&file.sink, &file_level, false, Box::new(out)),
+                Ok(out) => add(form, &file_level, false, Box::new(out)),
                 Err(error) if file.required => return Err(failed(error)),
                 // Nobody asked for it, and nobody should look for it in vain.
                 Err(error) => os::syslog(
@@ -112,7 +122,12 @@ impl Logger {
         }
         if let Some(console) = &config.console {
             let colour = io::stdout().is_terminal();
-            add(console, &console_level, colour, Box::new(io::stdout()));
+            let form = Form::new(&console.format);
+            add(form, &console_level, colour, Box::new(io::stdout()));
+        }
+        if config.journal.is_some() {
+            let journal = Journal::open().map_err(LogError::Journal)?;
+            add(Form::Journal, &journal_level, false, Box::new(journal));
         }
         // Libraries log through `log`; the first driver of a process connects the two, and each
         // record goes to the subscriber of the thread that it comes from.
@@ -127,6 +142,7 @@ impl Logger {
             dropped,
             file_level,
             console_level,
+            journal_level,
             _writers: writers,
         };
         logger.set_levels(config, debug);
@@ -138,10 +154,13 @@ impl Logger {
     /// # Errors
     /// [`LogError`], as there.
     pub fn check(config: &LogConfig) -> Result<(), LogError> {
+        if config.journal.is_some() {
+            Journal::open().map_err(LogError::Journal)?;
+        }
         let Some(file) = config.file.as_ref().filter(|file| file.required) else {
             return Ok(());
         };
-        os::can_append(&file.path).map_err(|source| LogError {
+        os::can_append(&file.path).map_err(|source| LogError::File {
             path: file.path.clone(),
             source,
         })
@@ -149,18 +168,21 @@ impl Logger {
 
     /// Other levels, for the places that are open.
     pub fn set_levels(&self, config: &LogConfig, debug: bool) {
-        let level = |sink: &LogSink| {
+        let level = |level: LogLevel| {
             if debug {
-                sink.level.min(LogLevel::Debug)
+                level.min(LogLevel::Debug)
             } else {
-                sink.level
+                level
             }
         };
         if let Some(file) = &config.file {
-            self.file_level.set(level(&file.sink));
+            self.file_level.set(level(file.sink.level));
         }
         if let Some(console) = &config.console {
-            self.console_level.set(level(console));
+            self.console_level.set(level(console.level));
+        }
+        if let Some(journal) = config.journal {
+            self.journal_level.set(level(journal));
         }
         // With one subscriber in the process it is the thread's own that is asked.
         tracing::dispatcher::with_default(
@@ -185,7 +207,7 @@ impl Logger {
 /// One place that lines go to.
 struct Sink {
     level: Arc<Threshold>,
-    pattern: Pattern,
+    form: Form,
     colour: bool,
     out: NonBlocking,
 }
@@ -262,20 +284,22 @@ impl<S: Subscriber> Layer<S> for Lines {
             let now = Instant::now();
             now.duration_since(std::mem::replace(&mut *last, now))
         };
-        let text = message.text();
+        let message = message.bounded();
         let time = Zoned::now();
         for sink in self.sinks.iter().filter(|sink| level >= sink.level.get()) {
-            let mut line = String::with_capacity(text.len() + 64);
+            let mut line = String::with_capacity(message.whole.len() + 64);
             let record = Record {
                 time: &time,
                 elapsed,
                 level,
                 logger: NAME,
                 thread: os::thread_id(),
-                message: &text,
+                said: &message.said,
+                message: &message.whole,
+                fields: &message.fields,
                 colour: sink.colour,
             };
-            sink.pattern.line(&record, &mut line);
+            sink.form.write(&record, &mut line);
             // The writer never fails: where it has no room it counts.
             let _ = sink.out.clone().write_all(line.as_bytes());
         }
@@ -299,55 +323,82 @@ fn level_of(metadata: &Metadata<'_>) -> LogLevel {
     }
 }
 
-/// The message of an event, its fields behind it.
+/// The message of an event, and its fields.
 #[derive(Default)]
 struct Message {
-    text: String,
-    fields: String,
+    said: String,
+    fields: Vec<Member>,
+    /// The message with its fields behind it.
+    whole: String,
     critical: bool,
 }
 
 impl Message {
-    /// One line, however it was meant: a client's text must not forge another.
-    fn text(self) -> String {
-        let mut text = self.text;
-        text.push_str(&self.fields);
-        let mut out = String::with_capacity(text.len());
-        for (count, c) in text.chars().enumerate() {
-            if count == MOST {
-                out.push('…');
-                break;
-            }
-            if c.is_control() {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
+    /// Each text one line of bounded length, however it was meant: a client's must not forge
+    /// another.
+    fn bounded(mut self) -> Self {
+        self.whole.push_str(&self.said);
+        for Member { name, value } in &mut self.fields {
+            // Writing to a string cannot fail.
+            let _ = write!(self.whole, " {name}={value}");
+            if let Value::Text(text) = value {
+                *text = line_of(text);
             }
         }
-        out
+        self.said = line_of(&self.said);
+        self.whole = line_of(&self.whole);
+        self
     }
+
+    fn field(&mut self, field: &Field, value: Value) {
+        match field.name() {
+            "message" => self.said = value.to_string(),
+            // Where the record came from, which the bridge from `log` adds.
+            name if name.starts_with("log.") => {}
+            name => self.fields.push(Member { name, value }),
+        }
+    }
+}
+
+/// The beginning of a text, without control characters.
+fn line_of(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (count, c) in text.chars().enumerate() {
+        if count == MOST {
+            out.push('…');
+            break;
+        }
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a string cannot fail.
-        let _ = match field.name() {
-            "message" => write!(self.text, "{value:?}"),
-            // Where the record came from, which the bridge from `log` adds.
-            name if name.starts_with("log.") => Ok(()),
-            name => write!(self.fields, " {name}={value:?}"),
-        };
+        self.field(field, Value::Text(format!("{value:?}")));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.record_debug(field, &format_args!("{value}"));
+        self.field(field, Value::Text(value.to_owned()));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.field(field, Value::Number(value.into()));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.field(field, Value::Number(value.into()));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         if field.name() == "critical" {
             self.critical = value;
         } else {
-            self.record_debug(field, &value);
+            self.field(field, Value::Truth(value));
         }
     }
 }
@@ -357,12 +408,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::model::LogFile;
+    use crate::config::model::{LogFile, LogFormat, LogSink};
 
     fn config(path: &Path, level: LogLevel) -> LogConfig {
         let sink = LogSink {
             level,
-            pattern: "[%l] %v".to_owned(),
+            format: LogFormat::Pattern("[%l] %v".to_owned()),
         };
         let file = LogFile {
             sink,
@@ -374,6 +425,7 @@ mod tests {
         LogConfig {
             file: Some(file),
             console: None,
+            journal: None,
         }
     }
 
@@ -431,6 +483,32 @@ mod tests {
             "[info] ".len() + MOST + 1
         );
         assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn lines_of_json() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("link.log");
+        let mut config = config(&path, LogLevel::Info);
+        config.file.as_mut().unwrap().sink.format = LogFormat::Json;
+        let logger = Logger::start(&config, false).unwrap();
+        tracing::dispatcher::with_default(&logger.dispatch(), || {
+            tracing::warn!(user = "a\n{\"forged", tries = 3, "login {}", "refused\n");
+            tracing::info!("{}", "\"".repeat(10_000));
+        });
+        drop(logger);
+        let text = std::fs::read_to_string(path).unwrap();
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["message"], "login refused\\n");
+        assert_eq!(lines[0]["user"], "a\\n{\"forged");
+        assert_eq!(lines[0]["tries"], 3);
+        assert_eq!(lines[0]["level"], "warning");
+        let long = lines[1]["message"].as_str().unwrap();
+        assert_eq!(long.chars().count(), MOST + 1);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Patterns of log lines, as spdlog has them.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
-use jiff::Zoned;
-
+use super::form::Record;
 use crate::config::model::LogLevel;
 
 /// A pattern, read once.
@@ -29,19 +27,6 @@ enum Align {
     Right,
     Left,
     Centre,
-}
-
-/// What a line is made of.
-pub(super) struct Record<'a> {
-    pub(super) time: &'a Zoned,
-    /// Since the line before.
-    pub(super) elapsed: Duration,
-    pub(super) level: LogLevel,
-    pub(super) logger: &'a str,
-    pub(super) thread: u64,
-    pub(super) message: &'a str,
-    /// True where colours can be seen.
-    pub(super) colour: bool,
 }
 
 /// What spdlog takes when it is told nothing.
@@ -192,7 +177,8 @@ fn flag_text(flag: char, record: &Record<'_>, out: &mut String) {
     };
 }
 
-fn name(level: LogLevel) -> &'static str {
+/// What spdlog calls it.
+pub(super) fn name(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
@@ -230,6 +216,10 @@ fn colour(level: LogLevel) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use jiff::Zoned;
+
     use super::*;
 
     fn line(pattern: &str, colour: bool) -> String {
@@ -242,7 +232,9 @@ mod tests {
             level: LogLevel::Warn,
             logger: "vscpl2drv-link",
             thread: 42,
+            said: "",
             message: "something",
+            fields: &[],
             colour,
         };
         let mut out = String::new();

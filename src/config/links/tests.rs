@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::config::load_driver;
-use crate::config::model::{DriverConfig, LogLevel};
+use crate::config::model::{DriverConfig, LogFormat, LogLevel};
 
 fn good(text: &str) -> DriverConfig {
     match load_driver(text) {
@@ -200,16 +200,13 @@ fn the_cpp_link_drivers_words_for_logging() {
     let file = config.logging.file.unwrap();
     assert_eq!(file.path, PathBuf::from("/somewhere/link.log"));
     assert_eq!((file.max_size, file.max_files), (50_000, 7));
-    assert_eq!(
-        (file.sink.level, &*file.sink.pattern),
-        (LogLevel::Debug, "f %v")
-    );
+    let pattern = |text: &str| LogFormat::Pattern(text.to_owned());
+    assert_eq!(file.sink.level, LogLevel::Debug);
+    assert_eq!(file.sink.format, pattern("f %v"));
     assert!(file.required, "somebody has configured it");
     let console = config.logging.console.unwrap();
-    assert_eq!(
-        (console.level, &*console.pattern),
-        (LogLevel::Trace, "c %v")
-    );
+    assert_eq!(console.level, LogLevel::Trace);
+    assert_eq!(console.format, pattern("c %v"));
     let off = text.replace("-enable\": true", "-enable\": false");
     let off = good(&off).logging;
     assert!(off.file.is_none() && off.console.is_none());
