@@ -1,0 +1,115 @@
+//! Through the broker, in both directions.
+
+use crate::broker::{self, EVENT};
+use crate::client::{blast, count_lines, open, receiver};
+use crate::support::mosquitto::Mosquitto;
+use crate::{COUNT, beside, rate, timed};
+
+/// Everything finds room: what is measured is how it leaves.
+const ROOM: &str = "\"max-events\": 10000000, \"max-bytes\": 8589934592";
+const FROM: &str = "\"subscribe\": [{\"topic\": \"in\"}]";
+
+/// Both directions, and those without the driver beside them.
+pub(crate) fn broker() -> bool {
+    println!("{COUNT} events each, {} bytes of JSON", EVENT.len());
+    let mosquitto = Mosquitto::plain();
+    let port = mosquitto.port();
+    let bare = rate("bare publisher to bare subscriber, QoS 0", COUNT, || {
+        let mut subscriber = broker::connect(port, Some("bare"));
+        timed(|| {
+            let publisher = broker::publish(port, "bare", COUNT);
+            broker::count_json(&mut subscriber, COUNT);
+            publisher.join().unwrap();
+        })
+    });
+    let acknowledged = rate(
+        "bare publisher to bare subscriber, QoS 1 and 0",
+        COUNT,
+        || {
+            let mut subscriber = broker::connect(port, Some("bare"));
+            timed(|| {
+                let reading =
+                    std::thread::spawn(move || broker::count_json(&mut subscriber, COUNT));
+                broker::publish_acknowledged(port, "bare", COUNT);
+                reading.join().unwrap();
+            })
+        },
+    );
+    from_the_broker(port, bare);
+    let members = format!("\"outbox\": {{{ROOM}}},");
+    for format in ["json", "string", "binary"] {
+        for qos in [0, 1] {
+            let through = to_the_broker(port, &members, format, qos, "");
+            if (format, qos) == ("json", 0) {
+                beside(through, bare, "0.7");
+            }
+            if qos == 1 {
+                beside(through, acknowledged, "60000 events/s");
+            }
+        }
+    }
+    let place = tempfile::tempdir().unwrap();
+    let members = format!("\"outbox\": {{{ROOM}, \"path\": {:?}}},", place.path());
+    to_the_broker(port, &members, "string", 1, " with outbox.path");
+    accepted(port);
+    true
+}
+
+/// From a publisher to clients.
+fn from_the_broker(port: u16, bare: f64) {
+    let (driver, address) = open(port, "", FROM);
+    for clients in [1, 10] {
+        let what = format!("publisher to {clients} RCVLOOP clients, to all together");
+        let through = rate(&what, clients * COUNT, || {
+            let mut streams: Vec<_> = (0..clients).map(|_| receiver(address)).collect();
+            timed(|| {
+                let publisher = broker::publish(port, "in", COUNT);
+                std::thread::scope(|scope| {
+                    for stream in &mut streams {
+                        scope.spawn(|| count_lines(stream, COUNT));
+                    }
+                });
+                publisher.join().unwrap();
+            })
+        });
+        if clients == 1 {
+            beside(through, bare, "0.9");
+        }
+    }
+    driver.close();
+}
+
+/// From a client to a subscriber.
+fn to_the_broker(port: u16, members: &str, format: &str, qos: u8, more: &str) -> f64 {
+    let topic = format!(
+        "\"publish\": [{{\"topic\": \"out/{{{{type}}}}\", \"qos\": {qos}, \"format\": \"{format}\"}}]"
+    );
+    let (driver, address) = open(port, members, &topic);
+    let rate = rate(
+        &format!("pipelined SEND to a subscriber, {format}, QoS {qos}{more}"),
+        COUNT,
+        || {
+            // What comes last is behind all others, in the order that they were sent.
+            let mut subscriber = broker::connect(port, Some("out/#"));
+            timed(|| {
+                blast(address, COUNT).join().unwrap();
+                let mut last = crate::support::client::Client::log_in(address);
+                last.must("send 0,20,9,,,,-");
+                broker::read_until(&mut subscriber, "out/9");
+            })
+        },
+    );
+    driver.close();
+    rate
+}
+
+/// From a client to the driver, which passes them on to the broker as it can.
+fn accepted(port: u16) {
+    let members = format!("\"outbox\": {{{ROOM}}},");
+    let topic = "\"publish\": [{\"topic\": \"out\", \"format\": \"string\"}]";
+    let (driver, address) = open(port, &members, topic);
+    rate("pipelined SEND until all were answered +OK", COUNT, || {
+        timed(|| blast(address, COUNT).join().unwrap())
+    });
+    driver.close();
+}
