@@ -44,7 +44,7 @@ pub(crate) fn clients() -> bool {
         each(memory(pid)),
         "bytes",
     );
-    say_time(pid, "time that they take while they do nothing");
+    say_time(pid, "time that they take while they do nothing (wanted: 1)");
     for client in &mut clients {
         client.write_all(b"rcvloop\r\n").unwrap();
     }
@@ -63,7 +63,7 @@ fn say_time(pid: u32, what: &str) {
     thread::sleep(WATCHED);
     let used = (ticks(pid) - before) as f64 / TICKS;
     let share = 100.0 * used / start.elapsed().as_secs_f64();
-    println!("{what:60} {share:>11.2} % of a core (wanted: 1)");
+    println!("{what:60} {share:>11.2} % of a core");
 }
 
 /// Resident bytes.

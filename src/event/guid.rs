@@ -141,33 +141,69 @@ impl FromStr for Guid {
     type Err = GuidError;
 
     fn from_str(text: &str) -> Result<Self, GuidError> {
-        let text = text.trim();
-        let text = match text.strip_prefix('{') {
-            Some(inner) => inner.strip_suffix('}').ok_or(GuidError::Brace)?.trim(),
-            None => text,
-        };
-        if text.is_empty() {
-            return Err(GuidError::Empty);
+        match pairs(text.as_bytes()) {
+            Some(bytes) => Ok(Self(bytes)),
+            None => every_form(text),
         }
-        if text == "-" {
-            return Ok(Self::ZERO);
-        }
-        if text == "::" {
-            return Ok(Self([0xFF; 16]));
-        }
-        if let Some(rest) = text.strip_prefix("::") {
-            return tail(rest, &[':'], 0xFF);
-        }
-        if let Some(rest) = text.strip_prefix("-:") {
-            return tail(rest, &[':', ','], 0);
-        }
-        if let Some(bytes) = uuid(text) {
-            return Ok(Self(bytes));
-        }
-        let mut bytes = Bytes::default();
-        bytes.groups(text, &[':'])?;
-        bytes.whole()
     }
+}
+
+/// The form that nearly all have, `FF:…:01` of 47 characters; `None` for every other one.
+fn pairs(text: &[u8]) -> Option<[u8; 16]> {
+    const NONE: u8 = 0xFF;
+    const VALUES: [u8; 256] = {
+        let mut values = [NONE; 256];
+        let mut value = 0;
+        while value < 16 {
+            values[b"0123456789ABCDEF"[value] as usize] = value as u8;
+            values[b"0123456789abcdef"[value] as usize] = value as u8;
+            value += 1;
+        }
+        values
+    };
+    if text.len() != 47 {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks(3)) {
+        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+        let ends = pair.get(2).is_none_or(|&end| end == b':');
+        if high | low > 15 || !ends {
+            return None;
+        }
+        *byte = high << 4 | low;
+    }
+    Some(bytes)
+}
+
+/// Every form.
+fn every_form(text: &str) -> Result<Guid, GuidError> {
+    let text = text.trim();
+    let text = match text.strip_prefix('{') {
+        Some(inner) => inner.strip_suffix('}').ok_or(GuidError::Brace)?.trim(),
+        None => text,
+    };
+    if text.is_empty() {
+        return Err(GuidError::Empty);
+    }
+    if text == "-" {
+        return Ok(Guid::ZERO);
+    }
+    if text == "::" {
+        return Ok(Guid([0xFF; 16]));
+    }
+    if let Some(rest) = text.strip_prefix("::") {
+        return tail(rest, &[':'], 0xFF);
+    }
+    if let Some(rest) = text.strip_prefix("-:") {
+        return tail(rest, &[':', ','], 0);
+    }
+    if let Some(bytes) = uuid(text) {
+        return Ok(Guid(bytes));
+    }
+    let mut bytes = Bytes::default();
+    bytes.groups(text, &[':'])?;
+    bytes.whole()
 }
 
 fn tail(text: &str, separators: &[char], fill: u8) -> Result<Guid, GuidError> {
@@ -233,5 +269,29 @@ impl Bytes {
             return Err(GuidError::Length(self.len));
         }
         Ok(Guid(self.bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What is read at once is read as every form is, and nothing else is.
+        #[test]
+        fn the_usual_form_is_one_of_all(bytes: [u8; 16], lower: bool, at in 0..47_usize, other in "[0-9a-gA-G:,. -]") {
+            let usual = Guid(bytes).to_string();
+            let usual = if lower { usual.to_lowercase() } else { usual };
+            prop_assert_eq!(pairs(usual.as_bytes()), Some(bytes));
+            prop_assert_eq!(every_form(&usual).ok(), Some(Guid(bytes)));
+            let mut changed = usual;
+            changed.replace_range(at..=at, &other);
+            if let Some(bytes) = pairs(changed.as_bytes()) {
+                prop_assert_eq!(every_form(&changed).ok(), Some(Guid(bytes)));
+            }
+            prop_assert_eq!(changed.parse::<Guid>().ok(), every_form(&changed).ok());
+        }
     }
 }
