@@ -184,36 +184,49 @@ impl Rights {
             .try_fold(Self::NONE, |sum, entry| Ok(sum | entry.parse()?))
     }
 
+    /// The names that [`FromStr`] knows.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        NAMED.iter().map(|&(name, _)| name)
+    }
+
     fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "admin" => Self::ADMIN,
-            "user" => Self::USER,
-            "driver" => Self::DRIVER,
-            "tcp" => Self::DRIVER | Self::TCPIP,
-            "websockets" => Self::DRIVER | Self::WEBSOCKETS,
-            "web" => Self::DRIVER | Self::WEB,
-            "rest" => Self::DRIVER | Self::REST,
-            "udp" => Self::DRIVER | Self::UDP,
-            "mqtt" => Self::DRIVER | Self::MQTT,
-            "tcpip" => Self::TCPIP,
-            "ws" | "ws1" | "ws2" => Self::WEBSOCKETS,
-            "multicast" => Self::MULTICAST,
-            "send-events" => Self::SEND_EVENT,
-            "receive-events" => Self::RCV_EVENT,
-            "l1ctrl-events" => Self::SEND_L1CTRL,
-            "l2ctrl-events" => Self::SEND_L2CTRL,
-            "hlo-events" => Self::SEND_HLO,
-            "set-filter" => Self::SETFILTER,
-            "set-guid" => Self::SETGUID,
-            "test" => Self::TEST,
-            "interface" => Self::INTERFACE,
-            "restart" => Self::RESTART,
-            "shutdown" => Self::SHUTDOWN,
-            "link" => Self::LINK,
-            _ => return None,
-        })
+        let mut named = NAMED.iter();
+        named.find_map(|&(known, rights)| (known == name).then_some(rights))
     }
 }
+
+/// The names, and what they stand for.
+const NAMED: &[(&str, Rights)] = &[
+    ("admin", Rights::ADMIN),
+    ("user", Rights::USER),
+    ("driver", Rights::DRIVER),
+    ("tcp", Rights(Rights::DRIVER.0 | Rights::TCPIP.0)),
+    (
+        "websockets",
+        Rights(Rights::DRIVER.0 | Rights::WEBSOCKETS.0),
+    ),
+    ("web", Rights(Rights::DRIVER.0 | Rights::WEB.0)),
+    ("rest", Rights(Rights::DRIVER.0 | Rights::REST.0)),
+    ("udp", Rights(Rights::DRIVER.0 | Rights::UDP.0)),
+    ("mqtt", Rights(Rights::DRIVER.0 | Rights::MQTT.0)),
+    ("tcpip", Rights::TCPIP),
+    ("ws", Rights::WEBSOCKETS),
+    ("ws1", Rights::WEBSOCKETS),
+    ("ws2", Rights::WEBSOCKETS),
+    ("multicast", Rights::MULTICAST),
+    ("send-events", Rights::SEND_EVENT),
+    ("receive-events", Rights::RCV_EVENT),
+    ("l1ctrl-events", Rights::SEND_L1CTRL),
+    ("l2ctrl-events", Rights::SEND_L2CTRL),
+    ("hlo-events", Rights::SEND_HLO),
+    ("set-filter", Rights::SETFILTER),
+    ("set-guid", Rights::SETGUID),
+    ("test", Rights::TEST),
+    ("interface", Rights::INTERFACE),
+    ("restart", Rights::RESTART),
+    ("shutdown", Rights::SHUTDOWN),
+    ("link", Rights::LINK),
+];
 
 impl BitOr for Rights {
     type Output = Self;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use super::driver::text_if_set;
+use super::form;
 use super::model::{Askers, DiscoveryConfig, Interface, InterfaceHost};
 use super::node::Node;
 use super::object::Object;
@@ -23,6 +24,9 @@ const NEAR: [&str; 8] = [
     "host,mqtt,links",
 ];
 
+/// What else stands in such a list.
+const UPLINKS: [&str; 3] = ["host", "mqtt", "links"];
+
 /// Reads the section; `None` where it is absent, or not enabled.
 pub(super) fn read(node: Option<Node<'_>>, report: &mut Report) -> Option<DiscoveryConfig> {
     let node = node?;
@@ -31,19 +35,23 @@ pub(super) fn read(node: Option<Node<'_>>, report: &mut Report) -> Option<Discov
     let interface = text_if_set(o.take("interface"), report);
     let everywhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, PORT);
     let interface = interface.map_or(everywhere, |(node, text)| {
+        report.form(&node, || form::interface(&["udp"], "r?"));
         address(&text).unwrap_or_else(|why| {
             report.error(&node, why);
             everywhere
         })
     });
     let group = text_if_set(o.take("group"), report);
-    let group = group.map_or(GROUP, |(node, text)| match text.parse::<Ipv4Addr>() {
-        Ok(group) if group.is_multicast() => group,
-        _ => {
-            let found = crate::event::number::clip(&text);
-            let expected = "is no multicast address, 224.0.0.0 to 239.255.255.255";
-            report.error(&node, format!("{found:?} {expected}"));
-            GROUP
+    let group = group.map_or(GROUP, |(node, text)| {
+        report.form(&node, form::group);
+        match text.parse::<Ipv4Addr>() {
+            Ok(group) if group.is_multicast() => group,
+            _ => {
+                let found = crate::event::number::clip(&text);
+                let expected = "is no multicast address, 224.0.0.0 to 239.255.255.255";
+                report.error(&node, format!("{found:?} {expected}"));
+                GROUP
+            }
         }
     });
     let announce = o.take("announce");
@@ -52,6 +60,9 @@ pub(super) fn read(node: Option<Node<'_>>, report: &mut Report) -> Option<Discov
         .and_then(|node| node.truth(report))
         .unwrap_or(false);
     let allow = o.take("allow");
+    if let Some(node) = &allow {
+        report.form(node, || form::askers(&UPLINKS));
+    }
     let texts = allow.as_ref().and_then(|node| node.texts(report));
     let allow = askers(allow.as_ref(), texts.unwrap_or_default(), report);
     o.finish(report);
@@ -110,8 +121,7 @@ fn askers(node: Option<&Node<'_>>, texts: Vec<String>, report: &mut Report) -> A
         let found = matching.find(|(_, what)| what == "*" || what.eq_ignore_ascii_case(name));
         found.map_or(!closed, |(open, _)| *open)
     };
-    let is_name =
-        |what: &str| ["host", "mqtt", "links"].map(|name| what.eq_ignore_ascii_case(name));
+    let is_name = |what: &str| UPLINKS.map(|name| what.eq_ignore_ascii_case(name));
     let sign = |open: bool| if open { '+' } else { '-' };
     // What stands first decides where nothing else does.
     let first = closed.then(|| "-*".to_owned());

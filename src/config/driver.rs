@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::ask::Ask;
 use super::links;
 use super::model::{
     AbiChoice, BridgeConfig, DriverConfig, Interface, InterfaceHost, LINK_PORT, Limits, LinkConfig,
@@ -16,13 +17,13 @@ use super::protection;
 use super::report::Report;
 use super::served;
 use super::websocket::{self, Draft};
-use super::{discovery, interface, status};
+use super::{discovery, form, interface, status};
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
 use crate::event::{Filter, FilterPair, Guid};
 
 /// Texts that the documentation has where a value belongs.
-const PLACEHOLDERS: &[&str] = &[
+pub(super) const PLACEHOLDERS: &[&str] = &[
     "incoming filter on string form",
     "incoming mask on string form",
     "outgoing filter on string form",
@@ -39,6 +40,7 @@ pub(super) fn text_if_set<'a>(
     report: &mut Report,
 ) -> Option<(Node<'a>, String)> {
     let node = node?;
+    report.ask(node.path(), || Ask::Setting);
     let text = node.text(report)?;
     let trimmed = text.trim();
     if PLACEHOLDERS.contains(&trimmed) {
@@ -64,6 +66,8 @@ pub(super) fn read(root: &Node<'_>, patient: bool, report: &mut Report) -> Optio
     let mut object = Object::new(root, report)?;
     let place = report.file_name();
     let o = &mut object;
+    // An editor's.
+    o.text("$schema", report);
     let abi = [
         ("auto", AbiChoice::Auto),
         ("classic", AbiChoice::Classic),
@@ -171,6 +175,7 @@ pub(super) fn addresses(node: &Node<'_>, report: &mut Report) -> Vec<String> {
 fn interfaces(node: Option<&Node<'_>>, report: &mut Report) -> (Vec<Interface>, Vec<Interface>) {
     let (mut link, mut web) = (Vec::new(), Vec::new());
     if let Some(node) = node {
+        report.form(node, || form::interfaces(&["tcp", "stcp", "ws", "wss"]));
         for one in addresses(node, report) {
             let (made, list) = if interface::is_websocket(&one) {
                 (Interface::websocket(&one), &mut web)
@@ -199,6 +204,8 @@ pub(super) fn remotes(node: Option<Node<'_>>, report: &mut Report) -> Remotes {
     let Some(node) = node else {
         return Remotes::default();
     };
+    report.ask(node.path(), || Ask::Setting);
+    report.form(&node, form::remotes);
     let mut entries = node.texts(report).unwrap_or_default();
     entries.retain(|entry| {
         let placeholder = PLACEHOLDERS.contains(&entry.trim());
@@ -264,6 +271,7 @@ pub(super) fn filter(node: Option<Node<'_>>, report: &mut Report) -> Filter {
     let Some((node, text)) = text_if_set(node, report) else {
         return Filter::default();
     };
+    report.form(&node, form::filter);
     text.parse().unwrap_or_else(|error| {
         report.refuse(&node, &error);
         Filter::default()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::driver::{QUEUE, filters, text_if_set};
+use super::form;
 use super::key;
 use super::model::{
     LINK_PORT, LinkConfig, LinkDirection, LinkMode, Reconnect, TlsClient, TlsVersions,
@@ -16,11 +17,11 @@ use super::mqtt::connection::{Schemes, address, reconnect};
 use super::mqtt::tls::tls;
 use super::node::Node;
 use super::object::Object;
-use super::protection::{MAKE, words};
+use super::protection::{MAKE, strength, words};
 use super::report::Report;
 use crate::error::with_causes;
 use crate::event::FilterPair;
-use crate::wire::binary::{Cipher, Strength};
+use crate::wire::binary::Cipher;
 
 /// What stands before the host of a link.
 const LINK: Schemes = Schemes {
@@ -42,13 +43,10 @@ pub(super) fn read(node: Option<Node<'_>>, file: &str, report: &mut Report) -> V
         return Vec::new();
     };
     let entries = match node.is_list() {
-        true => node.list(report).unwrap_or_default(),
+        true => (node.list_of_at_most(MOST, "links", report)).unwrap_or_default(),
         // One alone needs no brackets.
         false => vec![node.clone()],
     };
-    if entries.len() > MOST {
-        report.error(&node, format!("there are more than {MOST} links"));
-    }
     let mut found: Vec<LinkConfig> = Vec::new();
     for entry in entries.into_iter().take(MOST) {
         let Some(mut o) = Object::new(&entry, report) else {
@@ -73,12 +71,14 @@ pub(super) fn read(node: Option<Node<'_>>, file: &str, report: &mut Report) -> V
 fn one(entry: &Node<'_>, o: &mut Object<'_>, file: &str, report: &mut Report) -> LinkConfig {
     let place = format!("{file}: {}", entry.path());
     let address = address(o, &LINK, report);
+    report.needs(entry, &["host"]);
     if address.at.is_none() {
         report.error(entry, "there is no host: where is the other server?");
     }
     let tls = tls(o, &mut None, address.secure, &place, report);
     let user = text_if_set(o.take("user"), report).map(|(_, user)| user);
     let password = password(o, report);
+    report.needs(entry, &["user"]);
     if user.is_none() {
         report.error(entry, "there is no user to log in there");
     }
@@ -101,6 +101,7 @@ fn one(entry: &Node<'_>, o: &mut Object<'_>, file: &str, report: &mut Report) ->
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte))
         };
+        report.form(&node, || form::name(NAME_MAX));
         if !fits(&name) {
             report.error(
                 &node,
@@ -196,19 +197,9 @@ pub(super) fn cipher(o: &mut Object<'_>, report: &mut Report) -> Option<Cipher> 
     if let Some((_, path)) = &file {
         report.secret(path);
     }
-    let (node, name) = text_if_set(o.take("encryption"), report)?;
-    if name.eq_ignore_ascii_case("none") {
-        return None;
-    }
-    let known = Strength::ALL
-        .into_iter()
-        .find(|one| one.name().eq_ignore_ascii_case(&name));
+    let (node, known) = strength(o, report)?;
     match (known, file) {
-        (None, _) => {
-            let names = Strength::ALL.map(Strength::name).join(", ");
-            report.error(&node, format!("{name:?} is not one of none, {names}"));
-            None
-        }
+        (None, _) => None,
         (Some(_), None) => {
             report.error(&node, format!("there is no key-file; {MAKE}"));
             None
@@ -245,10 +236,12 @@ pub(super) fn remote(
     let o = &mut object;
     let place = format!("{file}: {}", node.path());
     let address = address(o, &LINK, report);
+    report.needs(node, &["host"]);
     if address.at.is_none() {
         report.error(node, "there is no host: where is the other server?");
     }
     let user = text_if_set(o.take("user"), report).map(|(_, user)| user);
+    report.needs(node, &["user"]);
     if user.is_none() {
         report.error(node, "there is no user to log in there");
     }

@@ -9,12 +9,16 @@
 //! | [`interface`] | addresses to listen on |
 //! | `node`, `object` | JSON with places; objects whose keys are taken one by one |
 //! | `driver`, `mqtt`, `websocket`, `status`, `users`, `daemon` | the readers of each file |
+//! | `ask`, `form` | what readers ask of values, for the schemas |
+//! | [`schema`] | JSON schemas of the driver file and the users file, made of what is asked |
 //! | `served` | what must not lie where pages are |
 
+mod ask;
 mod daemon;
 mod discovery;
 mod driver;
 pub mod edit;
+mod form;
 pub mod interface;
 pub mod key;
 mod links;
@@ -24,6 +28,7 @@ mod node;
 mod object;
 mod protection;
 pub mod report;
+pub mod schema;
 mod served;
 mod status;
 mod users;
@@ -49,14 +54,14 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// A file that the driver does not start with. Its text has one line for each error.
 #[derive(Clone, Debug)]
 pub struct ConfigError {
-    report: Report,
+    report: Box<Report>,
     logging: Option<Box<LogConfig>>,
 }
 
 impl ConfigError {
     fn new(report: Report) -> Self {
         Self {
-            report,
+            report: Box::new(report),
             logging: None,
         }
     }
@@ -133,7 +138,10 @@ fn driver_of(
         Some(value) if !report.has_errors() => Ok((value, report.warnings())),
         value => {
             let logging = value.map(|value| Box::new(value.logging));
-            Err(ConfigError { report, logging })
+            Err(ConfigError {
+                logging,
+                ..ConfigError::new(report)
+            })
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::ask::Ask;
 use super::report::{Place, Report};
 
 /// A value somewhere in a source.
@@ -95,6 +96,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn wrong(&self, report: &mut Report, expected: &str) {
+        report.ask(&self.path, || Ask::Wrong);
         report.error(
             self,
             format!("{expected} was expected, {} was found", self.kind()),
@@ -140,6 +142,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn text(&self, report: &mut Report) -> Option<String> {
+        report.ask(&self.path, || Ask::Text);
         let text = self
             .is_string()
             .then(|| serde_json::from_str(self.raw).ok())
@@ -151,6 +154,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn truth(&self, report: &mut Report) -> Option<bool> {
+        report.ask(&self.path, || Ask::Truth);
         match self.raw {
             "true" => Some(true),
             "false" => Some(false),
@@ -167,6 +171,7 @@ impl<'a> Node<'a> {
             self.wrong(report, "a number");
             return None;
         }
+        report.ask(&self.path, || Ask::Number(least, most));
         match self.raw.parse::<u64>() {
             Ok(number) if (least..=most).contains(&number) => Some(number),
             _ => {
@@ -177,8 +182,15 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The members of an object, with their names; those that come twice, twice.
+    /// The members of an object whose keys are anybody's, with their names; those that come twice,
+    /// twice.
     pub(super) fn members(&self, report: &mut Report) -> Option<Vec<(String, Self)>> {
+        report.ask(&self.path, || Ask::Members);
+        self.fields(report)
+    }
+
+    /// The members of an object whose keys are told to the report elsewhere.
+    pub(super) fn fields(&self, report: &mut Report) -> Option<Vec<(String, Self)>> {
         let parsed = self.is_object().then(|| {
             let mut json = serde_json::Deserializer::from_str(self.raw);
             json.deserialize_map(Members).ok()
@@ -207,6 +219,7 @@ impl<'a> Node<'a> {
 
     /// The values of a list.
     pub(super) fn list(&self, report: &mut Report) -> Option<Vec<Self>> {
+        report.ask(&self.path, || Ask::List);
         let parsed = self.is_list().then(|| {
             let mut json = serde_json::Deserializer::from_str(self.raw);
             json.deserialize_seq(Values).ok()
@@ -221,6 +234,21 @@ impl<'a> Node<'a> {
             path: format!("{}[{at}]", self.path),
         };
         Some(values.into_iter().enumerate().map(node).collect())
+    }
+
+    /// The values of a list of so many, or fewer; more are an error that `of` says what of.
+    pub(super) fn list_of_at_most(
+        &self,
+        most: usize,
+        of: &str,
+        report: &mut Report,
+    ) -> Option<Vec<Self>> {
+        let list = self.list(report)?;
+        report.ask(&self.path, || Ask::AtMost(most));
+        if list.len() > most {
+            report.error(self, format!("there are more than {most} {of}"));
+        }
+        Some(list)
     }
 
     /// A string, or a list of strings: the strings.

@@ -1,5 +1,6 @@
 //! An object whose keys are taken one by one; what nobody takes is unknown.
 
+use super::ask::Ask;
 use super::node::Node;
 use super::report::Report;
 
@@ -17,7 +18,7 @@ impl<'a> Object<'a> {
     /// Takes an object apart; `None`, and a report, where it is none.
     pub(super) fn new(node: &Node<'a>, report: &mut Report) -> Option<Self> {
         let mut members: Vec<(String, Option<Node<'a>>)> = Vec::new();
-        for (name, node) in node.members(report)? {
+        for (name, node) in node.fields(report)? {
             if let Some(before) = members.iter_mut().find(|(known, _)| *known == name) {
                 report.warn(&node, "the key stands here a second time; this one counts");
                 before.1 = Some(node);
@@ -159,6 +160,7 @@ impl<'a> Object<'a> {
         let Some(node) = self.take_any(keys, report) else {
             return default;
         };
+        report.words(&node, words.iter().map(|&(word, _)| word));
         let Some(text) = node.text(report) else {
             return default;
         };
@@ -185,6 +187,10 @@ impl<'a> Object<'a> {
         for key in &self.known {
             report.know(&self.path, key);
         }
+        report.ask(&self.path, || Ask::Keys {
+            known: self.known.clone(),
+            aliases: self.aliases.clone(),
+        });
         for (name, node) in &self.members {
             let Some(node) = node else { continue };
             if self.known.contains(&name.as_str()) || self.aliases.contains(&name.as_str()) {

@@ -42,17 +42,9 @@ pub(super) fn encryption<'a>(
     let mut cipher = None;
     let mut why_not = None;
     let mut key_trouble = None;
-    if let Some((node, name)) = text_if_set(object.take("encryption"), report)
-        && !name.eq_ignore_ascii_case("none")
-    {
-        let known = Strength::ALL
-            .into_iter()
-            .find(|one| one.name().eq_ignore_ascii_case(&name));
+    if let Some((node, known)) = strength(object, report) {
         match (known, &file) {
-            (None, _) => {
-                let names = Strength::ALL.map(Strength::name).join(", ");
-                report.error(&node, format!("{name:?} is not one of none, {names}"));
-            }
+            (None, _) => {}
             (Some(_), _) if interfaces.is_empty() => report.warn(
                 &node,
                 "there is no interface of the link, so this has no effect: websocket logins are \
@@ -93,6 +85,27 @@ pub(super) fn encryption<'a>(
         login_key_trouble: None,
         required,
     }
+}
+
+/// `encryption`, unless it is `none`; without a strength where it is a word that nobody knows, which
+/// is reported.
+pub(super) fn strength<'a>(
+    object: &mut Object<'a>,
+    report: &mut Report,
+) -> Option<(Node<'a>, Option<Strength>)> {
+    let (node, name) = text_if_set(object.take("encryption"), report)?;
+    let names = Strength::ALL.map(Strength::name);
+    report.words(&node, ["none"].into_iter().chain(names));
+    if name.eq_ignore_ascii_case("none") {
+        return None;
+    }
+    let mut known = Strength::ALL.into_iter();
+    let known = known.find(|one| one.name().eq_ignore_ascii_case(&name));
+    if known.is_none() {
+        let names = names.join(", ");
+        report.error(&node, format!("{name:?} is not one of none, {names}"));
+    }
+    Some((node, known))
 }
 
 /// The members of `tls`, under the names of the section and under those at the top of the file.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::ask::Ask;
 use super::node::Node;
 
 /// A line and a column, from 1.
@@ -64,6 +65,8 @@ pub struct Report {
     problems: Vec<Problem>,
     keys: BTreeSet<String>,
     secrets: Vec<PathBuf>,
+    /// What was asked of which value; only while a schema is made.
+    asked: Option<Vec<(String, Ask)>>,
 }
 
 impl Report {
@@ -77,6 +80,44 @@ impl Report {
             file: file.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// A report that keeps what was asked of each value.
+    pub(super) fn asking() -> Self {
+        Self {
+            asked: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// What was asked of the value with this path.
+    pub(super) fn asked_of(self, path: &str) -> impl Iterator<Item = Ask> {
+        let asked = self.asked.unwrap_or_default().into_iter();
+        asked.filter_map(move |(of, ask)| (of == path).then_some(ask))
+    }
+
+    /// Keeps a question, where questions are kept.
+    pub(super) fn ask(&mut self, path: &str, ask: impl FnOnce() -> Ask) {
+        if let Some(asked) = &mut self.asked {
+            asked.push((path.to_owned(), ask()));
+        }
+    }
+
+    /// The reader takes these words, in any case.
+    pub(super) fn words<'w>(&mut self, node: &Node<'_>, words: impl IntoIterator<Item = &'w str>) {
+        self.ask(node.path(), || {
+            Ask::Words(words.into_iter().map(str::to_owned).collect())
+        });
+    }
+
+    /// The reader takes a text of this form.
+    pub(super) fn form(&mut self, node: &Node<'_>, form: impl FnOnce() -> String) {
+        self.ask(node.path(), || Ask::Form(form()));
+    }
+
+    /// One of these keys has to be there, and is not.
+    pub(super) fn needs(&mut self, node: &Node<'_>, keys: &'static [&'static str]) {
+        self.ask(node.path(), || Ask::Needs(keys));
     }
 
     /// The file, for messages.
@@ -158,6 +199,12 @@ impl Report {
             node.path(),
             message.into(),
         );
+    }
+
+    /// An error of this value, whatever else is in the file.
+    pub(super) fn never(&mut self, node: &Node<'_>, message: impl Into<String>) {
+        self.ask(node.path(), || Ask::Never);
+        self.error(node, message);
     }
 
     /// An error and its causes.

@@ -1,6 +1,7 @@
 //! `status`: whether, where and to whom it is shown how the driver is.
 
 use super::driver::{remotes, text_if_set};
+use super::form;
 use super::model::{Interface, InterfaceHost, StatusConfig};
 use super::node::Node;
 use super::object::Object;
@@ -14,6 +15,9 @@ pub(super) fn read(node: Option<Node<'_>>, report: &mut Report) -> Option<Status
     let allowed = o.take("allow");
     let allow = remotes(allowed.clone(), report);
     o.finish(report);
+    if let Some((node, _)) = &interface {
+        report.form(node, || form::interface(&["http"], "r?"));
+    }
     let Some((node, text)) = interface else {
         if let Some(allowed) = allowed.filter(|_| !allow.is_empty()) {
             report.warn(&allowed, "it has no effect without interface");

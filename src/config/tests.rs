@@ -389,6 +389,17 @@ fn users_in_every_spelling() {
 }
 
 #[test]
+fn a_user_without_a_password_is_read_to_the_end() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("users.json");
+    let text = "{\"users\": [{\"name\": \"x\", \"privilege\": 16, \"note\": \"y\"}]}";
+    std::fs::write(&path, text).unwrap();
+    let report = check_file(&path);
+    let problems: Vec<&str> = report.problems().iter().map(|p| p.key.as_str()).collect();
+    assert_eq!(problems, ["users[0]", "users[0].privilege"]);
+}
+
+#[test]
 fn a_password_is_never_shown() {
     let (config, _) = driver("{\"mqtt\": {\"user\": \"u\", \"password\": \"hunter2\"}}");
     assert!(!format!("{config:?}").contains("hunter2"));

@@ -1,6 +1,8 @@
 //! The users file.
 
+use super::ask::Ask;
 use super::driver::{filter, remotes, text_if_set};
+use super::form;
 use super::node::Node;
 use super::object::Object;
 use super::report::Report;
@@ -12,7 +14,12 @@ use crate::event::FilterPair;
 /// Reads a users file. What is wrong is reported; with an error the values mean nothing.
 pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<UserTable> {
     let mut object = Object::new(root, report)?;
-    let Some(list) = object.take("users") else {
+    // An editor's.
+    object.text("$schema", report);
+    let list = object.take("users");
+    object.finish(report);
+    report.needs(root, &["users"]);
+    let Some(list) = list else {
         report.error(root, "there is no list \"users\" in it");
         return None;
     };
@@ -27,7 +34,6 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<UserTable> {
         }
         users.push(user);
     }
-    object.finish(report);
     report.sort();
     UserTable::new(users)
         .map_err(|error| report.error(&list, error.to_string()))
@@ -38,10 +44,12 @@ fn user(node: &Node<'_>, report: &mut Report) -> Option<User> {
     let mut o = Object::new(node, report)?;
     let name = o.take_any(&["name", "user"], report);
     let name = text_if_set(name, report).map(|(_, name)| name);
+    report.needs(node, &["name", "user"]);
     if name.is_none() {
         report.error(node, "a user needs a name");
     }
     let password = o.take_any(&["password", "credentials"], report);
+    report.needs(node, &["password", "credentials"]);
     let credential = match text_if_set(password, report) {
         None => {
             report.error(
@@ -51,42 +59,36 @@ fn user(node: &Node<'_>, report: &mut Report) -> Option<User> {
             None
         }
         Some((node, text)) => {
+            report.form(&node, form::credential);
             let parsed = text.parse::<Credential>();
             parsed.map_err(|error| report.refuse(&node, &error)).ok()
         }
     };
-    let user = User {
-        name: name.unwrap_or_default(),
-        credential: match credential {
-            Some(credential) => credential,
-            None => {
-                o.finish(report);
-                return None;
-            }
-        },
-        full_name: {
-            let node = o.take_any(&["fullname", "full-name"], report);
-            node.and_then(|node| node.text(report)).unwrap_or_default()
-        },
-        note: o.text("note", report).unwrap_or_default(),
-        rights: rights(o.take("rights"), report),
-        privilege: {
-            let level = o.number("privilege", 0..=15, 15, report);
-            Privilege::new(level as u8).unwrap_or_default()
-        },
-        remotes: remotes(o.take("remotes"), report),
-        max_sessions: {
-            let most = o.number("max-sessions", 0..=65_535, 0, report);
-            u16::try_from(most).ok().filter(|&most| most > 0)
-        },
-        allowed: allowed(o.take_any(&["events", "allow-events"], report), report),
-        filter: FilterPair {
-            filter: filter(o.take("filter"), report),
-            mask: filter(o.take("mask"), report),
-        },
+    let full_name = o.take_any(&["fullname", "full-name"], report);
+    let full_name = full_name.and_then(|node| node.text(report));
+    let note = o.text("note", report).unwrap_or_default();
+    let rights = rights(o.take("rights"), report);
+    let level = o.number("privilege", 0..=15, 15, report);
+    let remotes = remotes(o.take("remotes"), report);
+    let most = o.number("max-sessions", 0..=65_535, 0, report);
+    let allowed = allowed(o.take_any(&["events", "allow-events"], report), report);
+    let filter = FilterPair {
+        filter: filter(o.take("filter"), report),
+        mask: filter(o.take("mask"), report),
     };
     o.finish(report);
-    Some(user)
+    Some(User {
+        name: name.unwrap_or_default(),
+        credential: credential?,
+        full_name: full_name.unwrap_or_default(),
+        note,
+        rights,
+        privilege: Privilege::new(level as u8).unwrap_or_default(),
+        remotes,
+        max_sessions: u16::try_from(most).ok().filter(|&most| most > 0),
+        allowed,
+        filter,
+    })
 }
 
 /// Names in a string or a list, or the bits as a number. Absent, they are those of `user`.
@@ -99,6 +101,11 @@ fn rights(node: Option<Node<'_>>, report: &mut Report) -> Rights {
             .number(0, u64::MAX, report)
             .map_or(Rights::NONE, Rights::from_bits);
     }
+    report.ask(node.path(), || Ask::WordList {
+        words: Rights::words().map(str::to_owned).collect(),
+        between: "[,/\\s]",
+        or: Some(form::NUMBER),
+    });
     let names = node.texts(report).unwrap_or_default();
     let rights = Rights::parse_list(names.iter().map(String::as_str)).unwrap_or_else(|error| {
         report.refuse(&node, &error);
@@ -128,6 +135,7 @@ fn allowed(node: Option<Node<'_>>, report: &mut Report) -> AllowedEvents {
             .filter_map(|node| allowed_object(node, report))
             .collect();
     }
+    report.form(&node, form::events);
     let texts = node.texts(report).unwrap_or_default();
     AllowedEvents::parse(texts.iter().map(String::as_str)).unwrap_or_else(|error| {
         report.refuse(&node, &error);
@@ -135,13 +143,17 @@ fn allowed(node: Option<Node<'_>>, report: &mut Report) -> AllowedEvents {
     })
 }
 
+/// How people write that anything will do.
+const ANY: [&str; 3] = ["", "*", "-1"];
+
 /// `{"class": 20, "type": -1, "dir": "tx", "max-priority": 3}`.
 fn allowed_object(node: &Node<'_>, report: &mut Report) -> Option<AllowedEvent> {
     let mut o = Object::new(node, report)?;
     let mut number = |key, most, report: &mut Report| {
         let node: Node<'_> = o.take(key)?;
         // -1, as a number or as a text, is any.
-        let any = node.is_string() && matches!(node.text(report)?.trim(), "" | "*" | "-1");
+        let any = node.is_string() && ANY.contains(&node.text(report)?.trim());
+        report.words(&node, ANY);
         if any || node.is_minus_one() {
             None
         } else {
@@ -153,10 +165,13 @@ fn allowed_object(node: &Node<'_>, report: &mut Report) -> Option<AllowedEvent> 
     let priority = number("max-priority", 7, report).map(|n| n as u8);
     let direction = match text_if_set(o.take("dir"), report) {
         None => Direction::Both,
-        Some((node, text)) => Direction::parse(&text).unwrap_or_else(|| {
-            report.error(&node, "rx, tx or both was expected");
-            Direction::Both
-        }),
+        Some((node, text)) => {
+            report.words(&node, ["rx", "tx", "both"]);
+            Direction::parse(&text).unwrap_or_else(|| {
+                report.error(&node, "rx, tx or both was expected");
+                Direction::Both
+            })
+        }
     };
     o.finish(report);
     Some(AllowedEvent::new(direction, class, vscp_type, priority))

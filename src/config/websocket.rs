@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::driver::{QUEUE, addresses, text_if_set};
+use super::form;
 use super::key;
 use super::model::{Interface, WebsocketConfig};
 use super::node::Node;
@@ -207,6 +208,7 @@ fn interfaces<'a>(
     let node = keys.section.take("interface");
     let mut own = Vec::new();
     if let Some(node) = &node {
+        report.form(node, || form::interfaces(&["ws", "wss"]));
         for one in addresses(node, report) {
             match Interface::websocket(&one) {
                 Ok(interface) => own.push(interface),
@@ -266,6 +268,7 @@ fn path<'a>(
     let Some((node, text)) = text_if_set(written, report) else {
         return (on.then(|| default.to_owned()), None);
     };
+    report.form(&node, form::path);
     let good = |c: char| c.is_ascii_graphic() && !matches!(c, '?' | '*' | '#');
     if !text.chars().all(good) {
         let found = clip(&text);
@@ -292,11 +295,12 @@ fn web_root(keys: &mut Keys<'_, '_>, report: &mut Report) -> Option<PathBuf> {
     let flat_root = root.as_ref().is_some_and(|found| found.flat);
     let root = text_if_set(root.map(|found| found.node), report);
     let relative = |path: &str| !Path::new(path).is_absolute();
-    if let (Some((node, path)), false) = (&root, flat_root)
-        && relative(path)
-    {
-        report.error(node, format!("{ABSOLUTE}, {:?} was found", clip(path)));
-        return None;
+    if let (Some((node, path)), false) = (&root, flat_root) {
+        report.form(node, form::absolute);
+        if relative(path) {
+            report.error(node, format!("{ABSOLUTE}, {:?} was found", clip(path)));
+            return None;
+        }
     }
     match (written, root) {
         (Some(true), root) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::nested;
 use crate::config::driver::text_if_set;
+use crate::config::form;
 use crate::config::model::{MqttVersion, Reconnect, V5Config};
 use crate::config::node::Node;
 use crate::config::object::Object;
@@ -45,6 +46,9 @@ pub(in crate::config) fn address<'a>(
     let mut secure = false;
     let mut at = None;
     if let Some((node, text)) = text_if_set(o.take("host"), report) {
+        report.form(&node, || {
+            form::host(&[schemes.plain.0, schemes.secure.0].concat())
+        });
         let rest = match text.split_once("://") {
             None => text.as_str(),
             Some((scheme, rest)) if schemes.plain.0.contains(&scheme) => rest,
@@ -106,6 +110,7 @@ pub(super) fn bind<'a>(
     let nodes = [o.take("bind"), nested(options, o, "bind-address")];
     for node in nodes {
         if let Some((node, text)) = text_if_set(node, report) {
+            report.form(&node, form::address);
             match text.parse() {
                 Ok(address) => return Some(address),
                 Err(_) => report.error(
@@ -138,11 +143,11 @@ pub(super) fn options<'a>(
         match node.number(0, 1000, report) {
             None | Some(4 | 311) => {}
             Some(5 | 500) => version = MqttVersion::V5,
-            Some(3 | 310) => report.error(
+            Some(3 | 310) => report.never(
                 &node,
                 "MQTT 3.1 is older than what brokers agree on; use 311, or 5",
             ),
-            Some(_) => report.error(&node, "not a version of MQTT; use 311, or 5"),
+            Some(_) => report.never(&node, "not a version of MQTT; use 311, or 5"),
         }
     }
     let mut most = |key, report: &mut Report| {

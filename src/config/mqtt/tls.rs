@@ -34,9 +34,12 @@ pub(in crate::config) fn tls<'a>(
     let pass_phrase = text("pwkeyfile", report);
     let version = text("version", report);
     let ciphers = text("ciphers", report);
+    if let Some((node, _)) = &version {
+        report.words(node, VERSIONS);
+    }
     for name in ["psk", "psk-identity"] {
         if let Some((node, _)) = text(name, report) {
-            report.error(
+            report.never(
                 &node,
                 "keys that both sides know before are not available; use certificates",
             );
@@ -89,6 +92,8 @@ pub(in crate::config) fn tls<'a>(
     })
 }
 
+const VERSIONS: [&str; 5] = ["tlsv1.2", "tlsv1.3", "tlsv1.1", "tlsv1.0", "tlsv1"];
+
 /// The oldest version that is spoken.
 fn versions(found: Option<(Node<'_>, String)>, report: &mut Report) -> TlsVersions {
     let Some((node, text)) = found else {
@@ -116,14 +121,14 @@ fn refuse_options<'a>(o: &mut Object<'a>, options: &mut Option<Object<'a>>, repo
     if let Some(node) = nested(options, o, "tls-ocsp-required")
         && node.flag(report) == Some(true)
     {
-        report.error(&node, "OCSP is not available; remove it");
+        report.never(&node, "OCSP is not available; remove it");
     }
     // Defaults are always in place.
     let defaults = nested(options, o, "ssl-ctx-with-defaults");
     defaults.and_then(|node| node.flag(report));
     for key in ["tls-engine", "tls-keyform", "tls-kpass-sha1"] {
         if let Some((node, _)) = text_if_set(nested(options, o, key), report) {
-            report.error(&node, "keys in engines are not available; use keyfile");
+            report.never(&node, "keys in engines are not available; use keyfile");
         }
     }
 }

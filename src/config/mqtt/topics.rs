@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::config::ask::Ask;
 use crate::config::driver::text_if_set;
+use crate::config::form;
 use crate::config::model::{
     Message, MqttVersion, Publication, ReadFormat, Retained, Status, SubscribeOptions,
     Subscription, WriteFormat,
@@ -60,9 +62,9 @@ pub(super) fn publications(
         };
         template.map(drop)
     };
+    let most = Some((MOST_PUBLICATIONS, "topics to publish to"));
     let node = o.take("publish");
-    let place = node.clone();
-    let found = entries(node, report, check, |o, topic, report| Publication {
+    entries(node, most, report, check, |o, topic, report| Publication {
         topic,
         qos: o.number("qos", 0..=2, defaults.qos.into(), report) as u8,
         retain: o
@@ -75,14 +77,7 @@ pub(super) fn publications(
             .and_then(|node| write_format(&node, report))
             .or(defaults.write)
             .unwrap_or_default(),
-    });
-    if let (true, Some(node)) = (found.len() > MOST_PUBLICATIONS, place) {
-        report.error(
-            &node,
-            format!("more than {MOST_PUBLICATIONS} topics to publish to"),
-        );
-    }
-    found
+    })
 }
 
 pub(super) fn subscriptions(
@@ -93,33 +88,36 @@ pub(super) fn subscriptions(
     report: &mut Report,
 ) -> Vec<Subscription> {
     let check = |text: &str| Template::filter(text, names).map(drop);
-    entries(o.take("subscribe"), report, check, |o, topic, report| {
-        Subscription {
-            topic,
-            qos: o.number("qos", 0..=2, defaults.qos.into(), report) as u8,
-            format: o
-                .take("format")
-                .and_then(|node| read_format(&node, report))
-                .or(defaults.read)
-                .unwrap_or_default(),
-            options: o
-                .take("v5-options")
-                .map(|node| options(&node, version, report))
-                .unwrap_or_default(),
-        }
+    let node = o.take("subscribe");
+    entries(node, None, report, check, |o, topic, report| Subscription {
+        topic,
+        qos: o.number("qos", 0..=2, defaults.qos.into(), report) as u8,
+        format: o
+            .take("format")
+            .and_then(|node| read_format(&node, report))
+            .or(defaults.read)
+            .unwrap_or_default(),
+        options: o
+            .take("v5-options")
+            .map(|node| options(&node, version, report))
+            .unwrap_or_default(),
     })
 }
 
-/// An entry is an object, or nothing but its topic.
+/// An entry is an object, or nothing but its topic. There may be at most so many of what is named.
 fn entries<T>(
     node: Option<Node<'_>>,
+    most: Option<(usize, &str)>,
     report: &mut Report,
     check: impl Fn(&str) -> Result<(), TemplateError>,
     mut make: impl FnMut(&mut Object<'_>, String, &mut Report) -> T,
 ) -> Vec<T> {
-    let list = node.and_then(|node| node.list(report)).unwrap_or_default();
+    let list = node.and_then(|node| match most {
+        Some((most, of)) => node.list_of_at_most(most, of, report),
+        None => node.list(report),
+    });
     let mut found = Vec::new();
-    for node in list {
+    for node in list.unwrap_or_default() {
         let (mut o, topic) = if node.is_string() {
             let topic = text_if_set(Some(node.clone()), report);
             (Object::empty(&node), topic)
@@ -130,6 +128,7 @@ fn entries<T>(
             let topic = text_if_set(o.take("topic"), report);
             (o, topic)
         };
+        report.needs(&node, &["topic"]);
         if let Some((place, topic)) = topic {
             if let Err(error) = check(&topic) {
                 report.refuse(&place, &error);
@@ -144,6 +143,14 @@ fn entries<T>(
     found
 }
 
+const OPTIONS: [&str; 5] = [
+    "NO_LOCAL",
+    "RETAIN_AS_PUBLISHED",
+    "SEND_RETAIN_ALWAYS",
+    "SEND_RETAIN_NEW",
+    "SEND_RETAIN_NEVER",
+];
+
 /// The options of MQTT 5 as a number of bits, or as words between commas, or as a list of them.
 fn options(node: &Node<'_>, version: MqttVersion, report: &mut Report) -> SubscribeOptions {
     let mut options = SubscribeOptions::default();
@@ -156,7 +163,7 @@ fn options(node: &Node<'_>, version: MqttVersion, report: &mut Report) -> Subscr
             0x10 => Retained::New,
             0x20 => Retained::Never,
             _ => {
-                report.error(
+                report.never(
                     node,
                     "SEND_RETAIN_NEW and SEND_RETAIN_NEVER do not go together",
                 );
@@ -170,6 +177,11 @@ fn options(node: &Node<'_>, version: MqttVersion, report: &mut Report) -> Subscr
             );
         }
     } else {
+        report.ask(node.path(), || Ask::WordList {
+            words: OPTIONS.map(str::to_owned).to_vec(),
+            between: "[,| ]",
+            or: None,
+        });
         let words = if node.is_list() {
             node.texts(report).unwrap_or_default()
         } else {
@@ -189,9 +201,9 @@ fn options(node: &Node<'_>, version: MqttVersion, report: &mut Report) -> Subscr
                 _ => report.error(
                     node,
                     format!(
-                        "{:?} is none of NO_LOCAL, RETAIN_AS_PUBLISHED, SEND_RETAIN_ALWAYS, \
-                         SEND_RETAIN_NEW, SEND_RETAIN_NEVER",
-                        crate::event::number::clip(word)
+                        "{:?} is none of {}",
+                        crate::event::number::clip(word),
+                        OPTIONS.join(", ")
                     ),
                 ),
             }
@@ -203,45 +215,49 @@ fn options(node: &Node<'_>, version: MqttVersion, report: &mut Report) -> Subscr
     options
 }
 
+const FORMATS: [&str; 5] = ["auto", "json", "xml", "string", "binary"];
+
 fn write_format(node: &Node<'_>, report: &mut Report) -> Option<WriteFormat> {
-    match format(node, report)?.as_str() {
+    match format(node, &FORMATS[1..], report)?.as_str() {
         "json" => Some(WriteFormat::Json),
         "xml" => Some(WriteFormat::Xml),
         "string" => Some(WriteFormat::Text),
         "binary" => Some(WriteFormat::Binary),
-        other => unknown_format(node, other, "", report),
+        other => unknown_format(node, other, &FORMATS[1..], report),
     }
 }
 
 fn read_format(node: &Node<'_>, report: &mut Report) -> Option<ReadFormat> {
-    match format(node, report)?.as_str() {
+    match format(node, &FORMATS, report)?.as_str() {
         "auto" => Some(ReadFormat::Auto),
         "json" => Some(ReadFormat::Json),
         "xml" => Some(ReadFormat::Xml),
         "string" => Some(ReadFormat::Text),
         "binary" => Some(ReadFormat::Binary),
-        other => unknown_format(node, other, "auto, ", report),
+        other => unknown_format(node, other, &FORMATS, report),
     }
 }
 
 /// The name of a format; the daemon also takes numbers.
-fn format(node: &Node<'_>, report: &mut Report) -> Option<String> {
+fn format(node: &Node<'_>, known: &[&str], report: &mut Report) -> Option<String> {
     if node.is_number() {
-        let names = ["json", "xml", "string", "binary"];
         return node
             .number(0, 3, report)
-            .map(|number| names[number as usize].to_owned());
+            .map(|number| FORMATS[1..][number as usize].to_owned());
     }
+    report.words(node, known.iter().copied());
     let text = node.text(report)?.trim().to_ascii_lowercase();
     (!text.is_empty()).then_some(text)
 }
 
-fn unknown_format<T>(node: &Node<'_>, name: &str, more: &str, report: &mut Report) -> Option<T> {
+fn unknown_format<T>(
+    node: &Node<'_>,
+    name: &str,
+    known: &[&str],
+    report: &mut Report,
+) -> Option<T> {
     let name = crate::event::number::clip(name);
-    report.error(
-        node,
-        format!("{name:?} is none of {more}json, xml, string, binary"),
-    );
+    report.error(node, format!("{name:?} is none of {}", known.join(", ")));
     None
 }
 
@@ -308,6 +324,7 @@ pub(super) fn status(o: &mut Object<'_>, names: &Settings, report: &mut Report) 
     let interval = Duration::from_secs(o.number("interval", 1..=86_400, 60, report));
     let qos = o.number("qos", 0..=2, 1, report) as u8;
     o.finish(report);
+    report.needs(&node, &["topic"]);
     let Some(topic) = topic else {
         report.error(&node, "the status needs a topic");
         return None;
@@ -330,6 +347,7 @@ pub(super) fn filter(o: &mut Object<'_>, report: &mut Report) -> FilterPair {
         let class = number(keys[1], 0xFFFF) as u16;
         let vscp_type = number(keys[2], 0xFFFF) as u16;
         let guid = text_if_set(o.take(keys[3]), report).map(|(node, text)| {
+            report.form(&node, form::guid);
             text.parse().unwrap_or_else(|error| {
                 report.refuse(&node, &error);
                 Guid::ZERO

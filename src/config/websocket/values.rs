@@ -1,6 +1,7 @@
 //! Values with a form of their own: filters in one text, and origins.
 
 use crate::config::driver::text_if_set;
+use crate::config::form;
 use crate::config::node::Node;
 use crate::config::report::Report;
 use crate::event::number::clip;
@@ -11,6 +12,7 @@ pub(super) fn filter(node: Option<Node<'_>>, report: &mut Report) -> FilterPair 
     let Some((node, text)) = text_if_set(node, report) else {
         return FilterPair::default();
     };
+    report.form(&node, form::filter_and_mask);
     let (filter, mask) = match halves(&text) {
         Some((filter, mask)) => (filter, Some(mask)),
         None => (text.as_str(), None),
@@ -52,6 +54,7 @@ fn halves(text: &str) -> Option<(&str, &str)> {
 /// The origins that may connect, as browsers write them; empty for all.
 pub(super) fn origins(node: Option<Node<'_>>, report: &mut Report) -> Vec<String> {
     let Some(node) = node else { return Vec::new() };
+    report.form(&node, form::origin);
     let texts = node.texts(report).unwrap_or_default();
     let mut origins = Vec::new();
     for text in texts.iter().map(|text| text.trim()) {
