@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use vscpl2drv_link::config;
@@ -87,6 +88,18 @@ fn described(value: &Value, path: &str, missing: &mut Vec<String>) {
     }
     for value in value.as_array().into_iter().flatten() {
         described(value, path, missing);
+    }
+}
+
+#[test]
+fn the_program_prints_them() {
+    for kind in KINDS {
+        let output = Command::new(env!("CARGO_BIN_EXE_vscp-link"))
+            .args(["schema", kind])
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stderr.is_empty());
+        assert!(output.stdout == fs::read(schema(kind)).unwrap(), "{kind}");
     }
 }
 

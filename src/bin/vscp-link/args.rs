@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use vscpl2drv_link::event::Filter;
 use vscpl2drv_link::wire::discovery;
 
@@ -39,6 +39,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(RunArgs),
     Check(CheckArgs),
+    Schema(SchemaArgs),
     Send(SendArgs),
     Monitor(MonitorArgs),
     Discover(DiscoverArgs),
@@ -172,6 +173,34 @@ pub(crate) struct CheckArgs {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+/// Print the JSON schema of a configuration file
+#[derive(Args)]
+#[command(after_help = "\
+Editors that know it offer keys and values, tell what they mean, and mark what is wrong.
+It is also in contrib/schema, and installed in /usr/share/vscpl2drv-link/schema. A file
+names its schema in a line of its own:
+
+  \"$schema\": \"file:///usr/share/vscpl2drv-link/schema/driver.schema.json\",
+
+vscp-link check finds more: what depends on other keys and other files.
+
+Example:
+    vscp-link schema driver > driver.schema.json")]
+pub(crate) struct SchemaArgs {
+    /// Of which file
+    #[arg(value_name = "FILE")]
+    pub(crate) of: SchemaOf,
+}
+
+/// The files that have one.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// The driver's own file
+    Driver,
+    /// The users file
+    Users,
 }
 
 /// Send events to a VSCP link server
@@ -450,7 +479,8 @@ mod tests {
     #[test]
     fn help_fits_a_terminal() {
         let names = [
-            "run", "check", "send", "monitor", "discover", "links", "status", "broker", "user",
+            "run", "check", "schema", "send", "monitor", "discover", "links", "status", "broker",
+            "user",
         ];
         for name in names {
             let mut command = Cli::command();

@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`args`] | what can be said on the command line |
-//! | [`run`], [`check`], [`send`], [`monitor`], [`discover`], [`links`], [`status`], [`broker`] | the subcommands |
+//! | [`run`], [`check`], [`schema`], [`send`], [`monitor`], [`discover`], [`links`], [`status`], [`broker`] | the subcommands |
 //! | [`user`] | the users file |
 //! | [`hints`] | what to try once the driver runs |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
@@ -51,6 +51,7 @@ mod notify;
 mod pages;
 mod render;
 mod run;
+mod schema;
 mod send;
 mod status;
 mod stream;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
     let end = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Monitor(args) => monitor::run(&args),
         Command::Discover(args) => discover::run(&args),
