@@ -145,7 +145,11 @@ fn what_is_dangerous_has_its_place() {
         ),
         (
             "rumqttc::",
-            &["src/mqtt/codec", "src/bin/vscp-link/broker/"][..],
+            &[
+                "src/mqtt/codec",
+                "src/bin/vscp-link/broker/",
+                "src/bin/vscp-link/bench/mqtt.rs",
+            ][..],
         ),
         ("process::exit", &[][..]),
         ("process::abort", &[][..]),

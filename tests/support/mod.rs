@@ -16,6 +16,7 @@ pub(crate) mod far_end;
 pub(crate) mod host;
 pub(crate) mod hosted;
 pub(crate) mod linked;
+pub(crate) mod lossy;
 pub(crate) mod mosquitto;
 pub(crate) mod network;
 pub(crate) mod program;

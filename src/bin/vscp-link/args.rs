@@ -8,6 +8,8 @@ use vscpl2drv_link::event::Filter;
 use vscpl2drv_link::wire::discovery;
 
 use crate::address::{Address, Broker, Page};
+use crate::bench;
+use crate::bench::args::BenchCommand;
 
 /// Run and check the VSCP link driver, send and watch VSCP events
 #[derive(Parser)]
@@ -26,7 +28,7 @@ Examples:
   vscp-link status
 
 `vscp-link <COMMAND> --help` tells more about each command.
-Exit codes: 0 all went well, 1 there were problems, 2 wrong usage."
+Exit codes: 0 all went well, 1 there were problems, 2 wrong usage; bench has one more."
 )]
 pub(crate) struct Cli {
     /// What to do.
@@ -46,6 +48,12 @@ pub(crate) enum Command {
     Links(LinksArgs),
     Status(StatusArgs),
     Broker(BrokerArgs),
+    /// Measure how fast a server is, and what it loses
+    #[command(after_help = bench::args::HELP)]
+    Bench {
+        #[command(subcommand)]
+        command: Box<BenchCommand>,
+    },
     /// List, add, change and remove the users of a users file
     #[command(after_help = USER_HELP)]
     User {
@@ -478,19 +486,17 @@ mod tests {
 
     #[test]
     fn help_fits_a_terminal() {
-        let names = [
-            "run", "check", "schema", "send", "monitor", "discover", "links", "status", "broker",
-            "user",
-        ];
-        for name in names {
-            let mut command = Cli::command();
-            let help = command
-                .find_subcommand_mut(name)
-                .unwrap()
-                .render_long_help();
-            for line in help.to_string().lines() {
+        fn check(command: &mut clap::Command) {
+            let name = command.get_name().to_owned();
+            for line in command.render_long_help().to_string().lines() {
                 assert!(line.chars().count() <= 100, "{name}: {line}");
             }
+            for below in command.get_subcommands_mut() {
+                check(below);
+            }
         }
+        let mut root = Cli::command();
+        root.build();
+        check(&mut root);
     }
 }

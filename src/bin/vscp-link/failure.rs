@@ -28,6 +28,9 @@ pub(crate) enum Failure {
     /// Something that is not as it has to be.
     #[error("{0}")]
     Problem(String),
+    /// What was measured was lost or doubled; the report says so.
+    #[error("events were lost or doubled")]
+    Losses,
     /// Everything has been said already.
     #[error("there were problems")]
     Reported,
@@ -49,12 +52,13 @@ impl Failure {
         Self::Usage(message.into(), Some(Box::new(cause)))
     }
 
-    /// Says it, and gives the exit code: 1 for problems, 2 for wrong usage, 0 where the reader of
-    /// our output has had enough.
+    /// Says it, and gives the exit code: 1 for problems, 2 for wrong usage, 3 for losses that were
+    /// measured, 0 where the reader of our output has had enough.
     pub(crate) fn report(self) -> ExitCode {
         match &self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Self::Reported => ExitCode::from(1),
+            Self::Losses => ExitCode::from(3),
             Self::Usage(..) => {
                 complain(&chain(&self));
                 ExitCode::from(2)

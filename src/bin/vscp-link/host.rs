@@ -233,6 +233,28 @@ pub(crate) fn wait_for_end() {
     unsafe { libc::sigwait(&raw const set, &raw mut signal) };
 }
 
+/// Undoes [`keep_end_signals`] for this thread: another one ends the program at once.
+pub(crate) fn let_end_signals_through() {
+    let set = end_signals();
+    // SAFETY: the set is whole; the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
+}
+
+/// Lets this process have as many descriptors as it may. Where that is not allowed either, they
+/// run out, which is an error of its own.
+pub(crate) fn raise_descriptors() {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: there is room for the answer.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: the limit is one that the system has given.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    }
+}
+
 fn end_signals() -> libc::sigset_t {
     // SAFETY: a set is made whole by sigemptyset before anything else is done with it.
     unsafe {

@@ -22,9 +22,24 @@ use crate::messages::{self, Key};
 use crate::stream::Stream;
 
 /// Holds the password where the command line does not.
-const PASSWORD_VARIABLE: &str = "VSCP_LINK_PASSWORD";
+const SERVER: Elsewhere = Elsewhere {
+    option: "--password-file",
+    variable: "VSCP_LINK_PASSWORD",
+};
+/// The same of a broker's.
+const BROKER: Elsewhere = Elsewhere {
+    option: "--broker-password-file",
+    variable: "VSCP_LINK_BROKER_PASSWORD",
+};
 /// Bytes of a password, far more than any server takes.
 const PASSWORD_MAX: u64 = 4096;
+
+/// Where a password may be.
+#[derive(Clone, Copy)]
+struct Elsewhere {
+    option: &'static str,
+    variable: &'static str,
+}
 
 /// Everything that logging in needs, so that it can be done again.
 pub(crate) struct Login {
@@ -52,8 +67,16 @@ impl Login {
     /// # Errors
     /// Where there is no password, or it cannot be read.
     pub(crate) fn new(args: &LoginArgs) -> Result<Self, Failure> {
+        Self::with(args, args.host.secure)
+    }
+
+    /// The same; `secure` says that TLS is spoken, to the server or to somebody else.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn with(args: &LoginArgs, secure: bool) -> Result<Self, Failure> {
         // What is wrong with the call is said before anybody is asked.
-        let tls = tls(&args.tls, args.host.secure, args.host.with_tls(), "--host")?;
+        let tls = tls(&args.tls, secure, args.host.with_tls(), "--host")?;
         let tls = tls.map(|tls| client::config(&tls));
         let tls = tls
             .transpose()
@@ -84,12 +107,28 @@ impl Login {
         &self.address
     }
 
+    /// Who logs in.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Their password.
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// How TLS is spoken, where it is.
+    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
+        self.tls.as_ref()
+    }
+
     /// A new connection, logged in.
     ///
     /// # Errors
     /// Where the server is not there, is none, or says no.
     pub(crate) fn open(&self) -> Result<Client, ClientError> {
-        let stream = Stream::open(&self.address, self.tls.as_ref(), self.timeout)?;
+        let tls = self.tls.as_ref().filter(|_| self.address.secure);
+        let stream = Stream::open(&self.address, tls, self.timeout)?;
         let mut client = match (&self.secret, &self.address.web) {
             (Secret::Key(key), Some(place)) => {
                 Client::web(stream, &self.address, place, key.clone(), self.timeout)?
@@ -174,9 +213,27 @@ pub(crate) fn password(
     if let Some(password) = said {
         return Ok(Zeroizing::new(password.to_owned()));
     }
-    match given(file)? {
+    match given(file, SERVER)? {
         Some(password) => Ok(password),
-        None => ask(&format!("Password of {user}: ")),
+        None => ask(&format!("Password of {user}: "), SERVER),
+    }
+}
+
+/// The password of a user of a broker, where there is one for a server as well.
+///
+/// # Errors
+/// As [`password`].
+pub(crate) fn broker_password(
+    user: &str,
+    said: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Zeroizing<String>, Failure> {
+    if let Some(password) = said {
+        return Ok(Zeroizing::new(password.to_owned()));
+    }
+    match given(file, BROKER)? {
+        Some(password) => Ok(password),
+        None => ask(&format!("Password of {user} at the broker: "), BROKER),
     }
 }
 
@@ -185,32 +242,33 @@ pub(crate) fn password(
 /// # Errors
 /// Where there is none, or the two are not the same.
 pub(crate) fn new_password(name: &str, file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
-    if let Some(password) = given(file)? {
+    if let Some(password) = given(file, SERVER)? {
         return Ok(password);
     }
-    let password = ask(&format!("New password of {name}: "))?;
-    if ask("The same again: ")? != password {
+    let password = ask(&format!("New password of {name}: "), SERVER)?;
+    if ask("The same again: ", SERVER)? != password {
         return Err(Failure::problem("these were two passwords"));
     }
     Ok(password)
 }
 
 /// A password from a file, or from the environment.
-fn given(file: Option<&Path>) -> Result<Option<Zeroizing<String>>, Failure> {
+fn given(file: Option<&Path>, elsewhere: Elsewhere) -> Result<Option<Zeroizing<String>>, Failure> {
     if let Some(path) = file {
         let io = |e| Failure::Io(format!("{} cannot be read", path.display()), e);
         return first_line(File::open(path).map_err(io)?)
             .map(Some)
             .map_err(io);
     }
-    Ok(std::env::var(PASSWORD_VARIABLE).ok().map(Zeroizing::new))
+    Ok(std::env::var(elsewhere.variable).ok().map(Zeroizing::new))
 }
 
 /// Asks on the terminal, without an echo.
-fn ask(prompt: &str) -> Result<Zeroizing<String>, Failure> {
+fn ask(prompt: &str, elsewhere: Elsewhere) -> Result<Zeroizing<String>, Failure> {
     if !std::io::stderr().is_terminal() {
         return Err(Failure::usage(format!(
-            "a password is needed: --password-file, or the variable {PASSWORD_VARIABLE}"
+            "a password is needed: {}, or the variable {}",
+            elsewhere.option, elsewhere.variable
         )));
     }
     rpassword::prompt_password(prompt)

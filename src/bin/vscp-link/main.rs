@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`args`] | what can be said on the command line |
 //! | [`run`], [`check`], [`schema`], [`send`], [`monitor`], [`discover`], [`links`], [`status`], [`broker`] | the subcommands |
+//! | [`bench`] | the load generator |
 //! | [`user`] | the users file |
 //! | [`hints`] | what to try once the driver runs |
 //! | [`host`], [`daemon`] | the driver's host, and what it needs of a daemon's configuration |
@@ -32,6 +33,7 @@ use crate::failure::Failure;
 
 mod address;
 mod args;
+mod bench;
 mod broker;
 mod check;
 mod client;
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Links(args) => links::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Broker(args) => broker::run(&args),
+        Command::Bench { command } => bench::run(&command),
         Command::User { command } => user::run(&command),
     };
     end.map_or_else(Failure::report, |()| ExitCode::SUCCESS)

@@ -14,6 +14,11 @@ use crate::args::Cli;
 /// Set, it lets the test write what it would compare.
 const WRITE: &str = "VSCP_LINK_WRITE_PAGES";
 
+/// What the codes of a measurement mean.
+const BENCH_STATUS: &str = "\
+0 nothing was lost or doubled, 1 the run could not be finished, 2 wrong usage, 3 events were lost
+or doubled, or idle clients were put out.";
+
 /// A file below `contrib`, and what has to be in it.
 type Page = (PathBuf, String);
 
@@ -84,10 +89,11 @@ fn manual(command: &Command, found: &mut Vec<Page>) {
     // What follows the examples has no indent.
     let end = examples.find("\n\n").unwrap_or(examples.len());
     text.push_str(&section("EXAMPLES", &examples[..end]));
-    text.push_str(&section(
-        "EXIT STATUS",
-        "0 all went well, 1 there were problems, 2 wrong usage.",
-    ));
+    let status = match name.starts_with("vscp-link-bench") {
+        true => BENCH_STATUS,
+        false => "0 all went well, 1 there were problems, 2 wrong usage.",
+    };
+    text.push_str(&section("EXIT STATUS", status));
     let mut related = vec!["libvscpl2drv-link(7)".to_owned()];
     if let Some((parent, _)) = name.rsplit_once('-').filter(|_| name != "vscp-link") {
         related.insert(0, format!("{parent}(1)"));
