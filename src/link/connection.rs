@@ -80,8 +80,7 @@ pub(super) async fn run<S>(
         End::Unfinished => audit::frame_refused(peer, &user, &end.reason()),
         end => tracing::debug!(client = %peer, "the session ended: {}", end.reason()),
     }
-    // Who comes back at once finds the session gone. The place among `max-clients` is free when the
-    // connection is: that is what bounds descriptors.
+    // The place among `max-clients` is free when the connection is: that is what bounds descriptors.
     connection.performer.log_out();
     if matches!(end, End::Quit) {
         let stream = &mut connection.stream;
@@ -257,6 +256,10 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
                 }
             }
             Next::Close => {
+                // Who reads the answer and comes back at once finds the session gone.
+                let user = self.performer.user();
+                std::mem::take(&mut self.refusals).sum_up(self.performer.peer(), &user);
+                self.performer.log_out();
                 self.flush().await?;
                 return Err(End::Quit);
             }
