@@ -1,25 +1,14 @@
 //! How files look from outside, and when they have settled.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::os::{Stamp, stamp};
 
 /// A file has to stay the same for so long: it may be half written.
 pub const SETTLE: Duration = Duration::from_millis(100);
 /// One that never stays the same is read all the same.
 const MOST_SETTLES: usize = 8;
-
-/// What a file looks like from outside. The time of the inode is one that nobody can set: a file
-/// may be replaced by one that is older, or become readable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp {
-    place: (u64, u64),
-    access: (u32, u32, u32),
-    size: u64,
-    written: (i64, i64),
-    changed: (i64, i64),
-}
 
 /// How files looked once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,19 +51,9 @@ where
     now
 }
 
-fn stamp(file: &Path) -> Option<Stamp> {
-    let about = fs::metadata(file).ok()?;
-    Some(Stamp {
-        place: (about.dev(), about.ino()),
-        access: (about.mode(), about.uid(), about.gid()),
-        size: about.len(),
-        written: (about.mtime(), about.mtime_nsec()),
-        changed: (about.ctime(), about.ctime_nsec()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

@@ -21,9 +21,10 @@
 //! | [`catalog`] | names of classes, types and units, and what a measurement means; pure |
 //! | [`auth`] | users, rights, remotes, passwords; pure |
 //! | [`wire`] | lines, the dialogues of the link and of websockets, topics and payloads; pure |
+//! | [`error`], [`os`], [`files`] | errors as text, the operating system, files that change |
 //! | [`config`] | JSON files to validated values, every problem with its place |
 //! | [`hub`] | the router between client channels and uplinks |
-//! | [`log`], [`net`], [`os`], [`files`], [`error`] | leaves: log files, sockets, the operating system, files that change, errors as text |
+//! | [`log`], [`net`] | log files, sockets |
 //! | [`backlog`] | events that wait until somebody has them, on the disk too |
 //! | [`gate`] | who comes in: logins, places, the audit log; for all servers |
 //! | [`link`] | the link server: the I/O around [`wire::link`] |

@@ -33,12 +33,17 @@ pub(super) fn insert(driver: Driver) -> c_long {
 }
 
 pub(super) fn get(handle: c_long) -> Option<Arc<Driver>> {
-    table().drivers.get(&i32::try_from(handle).ok()?).cloned()
+    table().drivers.get(&number(handle)?).cloned()
 }
 
 /// Takes a driver out; calls that have it already go on with it.
 pub(super) fn remove(handle: c_long) -> Option<Arc<Driver>> {
-    table().drivers.remove(&i32::try_from(handle).ok()?)
+    table().drivers.remove(&number(handle)?)
+}
+
+fn number(handle: c_long) -> Option<i32> {
+    #[allow(clippy::useless_conversion)] // 32 bits wide on some machines
+    i32::try_from(handle).ok()
 }
 
 fn following(handle: i32) -> i32 {

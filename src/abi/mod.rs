@@ -17,7 +17,7 @@ use guard::guarded;
 
 use crate::driver::{Driver, ReadError, Source};
 use crate::event::Guid;
-use crate::os::now;
+use crate::os::{now, stay_loaded};
 
 /// Return codes, shared by the `CANAL_ERROR_…` and `VSCP_ERROR_…` families.
 pub mod code {
@@ -68,7 +68,10 @@ pub unsafe extern "C" fn VSCPOpen(config: *const c_char, guid: *const c_uchar) -
             config: config.to_owned(),
             guid,
         }) {
-            Some(driver) => handles::insert(driver),
+            Some(driver) => {
+                stay_loaded();
+                handles::insert(driver)
+            }
             None => 0,
         }
     })

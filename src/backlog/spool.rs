@@ -6,9 +6,8 @@
 //! its number is written.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -28,7 +27,7 @@ use backend::Backend;
 
 use crate::error::with_causes;
 use crate::event::{Event, Tag};
-use crate::os::with_signals_blocked;
+use crate::os::{Opening, Readers, create_own_folder, open_own, with_signals_blocked};
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
 const NOTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("notes");
@@ -146,14 +145,10 @@ impl Spool {
     /// [`SpoolError`] names the file.
     pub fn open(folder: &Path, sync: bool) -> Result<(Self, Kept), SpoolError> {
         let file = folder.join(FILE);
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|source| SpoolError::Io {
-                path: folder.to_owned(),
-                source,
-            })?;
+        create_own_folder(folder, true).map_err(|source| SpoolError::Io {
+            path: folder.to_owned(),
+            source,
+        })?;
         let sync = Arc::new(AtomicBool::new(sync));
         let (database, mut kept, last) = match open(&file, &sync) {
             Err(error @ (SpoolError::Database { .. } | SpoolError::Broken(_))) => {
@@ -503,14 +498,8 @@ fn load(database: &Database) -> Result<(Kept, u64), redb::Error> {
 }
 
 fn database_of(file: &Path, sync: &Arc<AtomicBool>) -> Result<Database, SpoolError> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(file)
-        .map_err(|source| SpoolError::Io {
+    let opened =
+        open_own(file, Opening::Change, Readers::Owner).map_err(|source| SpoolError::Io {
             path: file.to_owned(),
             source,
         })?;

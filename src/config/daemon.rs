@@ -1,5 +1,6 @@
 //! The daemon's configuration: where it is, and the entry that is this driver's.
 
+use std::env::consts::EXE_SUFFIX;
 use std::path::{Path, PathBuf};
 
 use super::model::DaemonEntry;
@@ -7,23 +8,21 @@ use super::mqtt;
 use super::node::Node;
 use super::report::Report;
 use crate::event::Guid;
+use crate::os::daemon_files;
 
 /// Where the daemon's file may be, best first: what its command line says, else its usual places.
-/// `cmdline` has a NUL after each word, as in `/proc/self/cmdline`.
-pub(super) fn locate(cmdline: &[u8], directory: &Path) -> Vec<PathBuf> {
-    let words: Vec<String> = cmdline
-        .split(|&byte| byte == 0)
-        .filter(|word| !word.is_empty())
-        .map(|word| String::from_utf8_lossy(word).into_owned())
-        .collect();
+pub(super) fn locate(words: &[String], directory: &Path) -> Vec<PathBuf> {
     let program = words.first().map(PathBuf::from).unwrap_or_default();
     let program = program
         .file_name()
         .and_then(|name| name.to_str())
+        .map(|name| name.strip_suffix(EXE_SUFFIX).unwrap_or(name))
         .unwrap_or_default();
-    let places: &[&str] = match program {
-        "vscpd" => &["/etc/vscp/vscpd.json", "/etc/vscp/vscpd.conf"],
-        "mqttvscpd" => &["/etc/vscp/mqttvscpd.json"],
+    match program {
+        "vscpd" | "mqttvscpd" => match option_c(&words[1..]) {
+            Some(file) => vec![directory.join(file)],
+            None => daemon_files(program),
+        },
         "vscp-link" => {
             // `vscp-link run [--library PATH] FILE`
             let mut after = words.iter().skip_while(|word| *word != "run").skip(1);
@@ -35,14 +34,10 @@ pub(super) fn locate(cmdline: &[u8], directory: &Path) -> Vec<PathBuf> {
                     found => file = Some(directory.join(found)),
                 }
             }
-            return file.into_iter().collect();
+            file.into_iter().collect()
         }
         // Somebody else's program: its words mean something else.
-        _ => return Vec::new(),
-    };
-    match option_c(&words[1..]) {
-        Some(file) => vec![directory.join(file)],
-        None => places.iter().map(PathBuf::from).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -189,8 +184,8 @@ mod tests {
     use super::*;
 
     fn located(words: &[&str]) -> Vec<String> {
-        let cmdline: String = words.iter().map(|word| format!("{word}\0")).collect();
-        let found = locate(cmdline.as_bytes(), Path::new("/var/lib/vscp"));
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        let found = locate(&words, Path::new("/var/lib/vscp"));
         found
             .iter()
             .map(|path| path.display().to_string())

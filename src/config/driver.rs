@@ -21,6 +21,7 @@ use super::{discovery, form, interface, status};
 use crate::auth::Remotes;
 use crate::event::text::{self, Defaults, TextForm};
 use crate::event::{Filter, FilterPair, Guid};
+use crate::os::log_file;
 
 /// Texts that the documentation has where a value belongs.
 pub(super) const PLACEHOLDERS: &[&str] = &[
@@ -313,7 +314,6 @@ const LEVELS: &[(&str, LogLevel)] = &[
 ];
 
 const PATTERN: &str = "[vscpl2drv-link %c] [%^%l%$] %v";
-const LOG_FILE: &str = "/var/log/vscp/vscpl2drv-link.log";
 
 fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
     let mut file = LogFile {
@@ -321,7 +321,7 @@ fn logging(node: Option<Node<'_>>, report: &mut Report) -> LogConfig {
             level: LogLevel::Info,
             format: LogFormat::Pattern(PATTERN.to_owned()),
         },
-        path: PathBuf::from(LOG_FILE),
+        path: log_file(),
         max_size: 5_242_880,
         max_files: 7,
         required: false,

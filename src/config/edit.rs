@@ -4,10 +4,9 @@
 //! order of keys, their spelling, blanks and unknown members stay. The file is replaced in one
 //! step, by one with the same mode and owner.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,13 +17,10 @@ use super::report::Report;
 use super::{ConfigError, parse_users, read_file};
 use crate::auth::{Credential, RandomError, random};
 use crate::event::number::clip;
+use crate::os::{self, Lock, Opening, Readers};
 
 /// A file that has no users yet.
 const EMPTY: &str = "{\n  \"users\": []\n}\n";
-/// The mode of a new file: hashes are worth guessing.
-const MODE: u32 = 0o600;
-/// The same where a group shall read it.
-const MODE_FOR_GROUP: u32 = 0o640;
 
 /// Why a users file is not changed.
 #[derive(Debug, Error)]
@@ -228,46 +224,29 @@ impl UsersFile {
             let _ = fs::remove_file(&new);
             return Err(failed(error));
         }
-        // Others who do the same wait, or are waited for. Some network file systems know no locks,
-        // and a folder may be one that nobody may read.
-        let folder = self
-            .path
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty());
-        let folder = File::open(folder.unwrap_or_else(|| Path::new("."))).ok();
-        if !folder.iter().all(|folder| locked(folder, patience)) {
+        // Others who do the same wait, or are waited for.
+        let Some(lock) = locked(&self.path, patience) else {
             let _ = fs::remove_file(&new);
             return Err(EditError::Busy);
-        }
+        };
         if fs::read_to_string(&self.path).ok() != self.before {
             let _ = fs::remove_file(&new);
             return Err(EditError::Changed);
         }
-        fs::rename(&new, &self.path).map_err(|error| {
+        os::replace(&new, &self.path).map_err(|error| {
             let _ = fs::remove_file(&new);
             failed(error)
         })?;
-        if let Some(folder) = folder {
-            let _ = folder.sync_all();
-        }
+        lock.sync();
         Ok(())
     }
 
     fn write(&self, new: &Path) -> io::Result<()> {
-        let mut file: File = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(MODE)
-            .open(new)?;
+        let mut file = os::open_own(new, Opening::New, Readers::Owner)?;
         if let Ok(old) = fs::metadata(&self.path) {
-            let own = file.metadata()?;
-            if (old.uid(), old.gid()) != (own.uid(), own.gid()) {
-                fchown(&file, Some(old.uid()), Some(old.gid()))?;
-            }
-            file.set_permissions(fs::Permissions::from_mode(old.mode() & 0o7777))?;
-        } else if self.group.is_some() {
-            fchown(&file, None, self.group)?;
-            file.set_permissions(fs::Permissions::from_mode(MODE_FOR_GROUP))?;
+            os::keep_access(&file, &old)?;
+        } else if let Some(group) = self.group {
+            os::let_group_read(&file, group)?;
         }
         file.write_all(self.text.as_bytes())?;
         file.sync_all()
@@ -320,17 +299,17 @@ impl UsersFile {
     }
 }
 
-/// True where nobody else has it locked, or comes to have within the time.
-fn locked(folder: &File, patience: Duration) -> bool {
+/// The lock of a file's folder; `None` where somebody else has it all the time.
+fn locked(file: &Path, patience: Duration) -> Option<Lock> {
     const PAUSE: Duration = Duration::from_millis(50);
     let end = Instant::now() + patience;
-    while matches!(folder.try_lock(), Err(TryLockError::WouldBlock)) {
-        if Instant::now() >= end {
-            return false;
+    loop {
+        let lock = os::try_lock(file);
+        if lock.is_some() || Instant::now() >= end {
+            return lock;
         }
         std::thread::sleep(PAUSE);
     }
-    true
 }
 
 /// Where a new file belongs: a link to what is not there yet stays one.
@@ -351,6 +330,9 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
     use super::*;
 
     const MD5: &str = "2d1e4f91dae49cd08eaba2293e422273";

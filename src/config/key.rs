@@ -1,12 +1,12 @@
 //! The key file: the key of the binary mode, and that of websocket logins.
 
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::os::{self, Exposure};
 use crate::wire::binary::{Cipher, Strength};
 
 /// Bytes of a key file that are looked at: a multiple of what any cipher needs.
@@ -31,8 +31,8 @@ pub enum KeyError {
     #[error("it cannot be read")]
     Io(#[from] io::Error),
     /// Others can read it.
-    #[error("others can read it (mode {0:04o}): chmod 600 it, and make a new key")]
-    Readable(u32),
+    #[error("others can read it ({0}): {how}, and make a new key", how = os::PRIVATELY)]
+    Readable(Exposure),
     /// Not hexadecimal.
     #[error("byte {0} of it is no hexadecimal digit")]
     Digit(usize),
@@ -58,8 +58,8 @@ pub struct LoginKey {
     pub bytes: Zeroizing<[u8; 16]>,
     /// Everybody has it.
     pub well_known: bool,
-    /// The mode of a file that others can read.
-    pub readable: Option<u32>,
+    /// Who else can read the file.
+    pub readable: Option<Exposure>,
 }
 
 /// Reads the key of websocket logins, the first 16 bytes of a key file. Unlike the key of the
@@ -68,14 +68,14 @@ pub struct LoginKey {
 /// # Errors
 /// [`KeyError`].
 pub fn load_login(path: &Path) -> Result<LoginKey, KeyError> {
-    let (text, mode) = read(path)?;
+    let (text, readable) = read(path)?;
     let key = digits(&text, Strength::Aes128)?;
     let mut bytes = Zeroizing::new([0; 16]);
     bytes.copy_from_slice(&key[..16]);
     Ok(LoginKey {
         well_known: is_well_known(&key),
         bytes,
-        readable: Some(mode).filter(|mode| mode & 0o077 != 0),
+        readable,
     })
 }
 
@@ -84,20 +84,20 @@ pub fn load_login(path: &Path) -> Result<LoginKey, KeyError> {
 /// # Errors
 /// [`KeyError`].
 pub fn load(path: &Path, strength: Strength) -> Result<Cipher, KeyError> {
-    let (text, mode) = read(path)?;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Readable(mode));
+    let (text, readable) = read(path)?;
+    match readable {
+        Some(others) => Err(KeyError::Readable(others)),
+        None => parse(&text, strength),
     }
-    parse(&text, strength)
 }
 
-/// What a file holds, and its mode.
-fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, u32), KeyError> {
-    let file = super::open_regular(path)?;
-    let mode = file.metadata()?.mode() & 0o7777;
+/// What a file holds, and who else can read it.
+fn read(path: &Path) -> Result<(Zeroizing<Vec<u8>>, Option<Exposure>), KeyError> {
+    let file = os::open_regular(path)?;
+    let readable = os::exposure(&file)?;
     let mut text = Zeroizing::new(Vec::with_capacity(MOST as usize));
     file.take(MOST).read_to_end(&mut text)?;
-    Ok((text, mode))
+    Ok((text, readable))
 }
 
 fn is_well_known(key: &[u8; 32]) -> bool {
@@ -192,14 +192,15 @@ mod tests {
         let load = |text: &str, mode| {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            load_login(&path).map(|key| (key.bytes[15], key.well_known, key.readable))
+            load_login(&path).map(|key| {
+                let readable = key.readable.map(|others| others.to_string());
+                (key.bytes[15], key.well_known, readable)
+            })
         };
         let own = "00112233445566778899aabbccddeeff";
         assert!(matches!(load(own, 0o600), Ok((0xFF, false, None))));
-        assert!(matches!(
-            load(&format!("{own}{own}\n"), 0o644),
-            Ok((0xFF, false, Some(0o644)))
-        ));
+        let others = load(&format!("{own}{own}\n"), 0o644).unwrap();
+        assert_eq!(others, (0xFF, false, Some("mode 0644".to_owned())));
         // What is behind the 32 digits is nothing to these logins.
         assert!(load(&format!(" {own} and more"), 0o600).is_ok());
         for known in [
@@ -226,6 +227,9 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(load(&path, Strength::Aes128).is_ok(), good, "{mode:o}");
         }
+        let words = load(&path, Strength::Aes128).unwrap_err().to_string();
+        let expected = "others can read it (mode 0604): chmod 600 it, and make a new key";
+        assert_eq!(words, expected);
         let gone = load(&place.path().join("gone"), Strength::Aes128);
         assert!(matches!(gone, Err(KeyError::Io(_))));
     }

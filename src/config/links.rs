@@ -21,6 +21,7 @@ use super::protection::{MAKE, strength, words};
 use super::report::Report;
 use crate::error::with_causes;
 use crate::event::FilterPair;
+use crate::os;
 use crate::wire::binary::Cipher;
 
 /// What stands before the host of a link.
@@ -157,7 +158,7 @@ fn password(o: &mut Object<'_>, report: &mut Report) -> Zeroizing<String> {
         return text.unwrap_or_default();
     }
     let mut found = Zeroizing::new(String::new());
-    let read = super::open_regular(Path::new(&path))
+    let read = os::open_regular(Path::new(&path))
         .and_then(|file| file.take(PASSWORD_MAX).read_to_string(&mut found));
     if let Err(error) = read {
         report.error(&node, format!("{path} cannot be read: {error}"));

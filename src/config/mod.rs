@@ -35,9 +35,7 @@ mod users;
 mod websocket;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use daemon::is_driver;
@@ -45,6 +43,7 @@ pub use report::{Problem, Report, Severity};
 
 use crate::auth::UserTable;
 use crate::event::Guid;
+use crate::os;
 use model::{BridgeConfig, DaemonEntry, DriverConfig, LogConfig};
 use node::Node;
 
@@ -184,9 +183,8 @@ pub fn daemon_files(bridge: &BridgeConfig) -> Vec<PathBuf> {
     if let Some(file) = &bridge.vscpd_config {
         return vec![file.clone()];
     }
-    let cmdline = std::fs::read("/proc/self/cmdline").unwrap_or_default();
     let directory = std::env::current_dir().unwrap_or_default();
-    daemon::locate(&cmdline, &directory)
+    daemon::locate(&os::command_line(), &directory)
 }
 
 /// Finds the daemon's entry for a driver with this path and GUID: in the file that the bridge's
@@ -302,28 +300,10 @@ fn check(path: &Path, follow: bool) -> Report {
     report
 }
 
-/// Opens a file to read, and nothing else: a pipe would keep whoever reads it waiting.
-///
-/// # Errors
-/// As [`File::open`], and for what is no regular file.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "it is no regular file",
-    ))
-}
-
 fn read_file(path: &Path, report: &mut Report) -> Option<String> {
     let mut bytes = Vec::new();
     let read =
-        open_regular(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
+        os::open_regular(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
     if let Err(error) = read {
         report.about_file(format!("cannot be read: {error}"));
         return None;

@@ -9,6 +9,8 @@ use super::node::Node;
 use super::object::Object;
 use super::report::Report;
 use crate::error::with_causes;
+/// How to make a key, for messages.
+pub(super) use crate::os::MAKE_KEY as MAKE;
 use crate::wire::binary::{Cipher, Strength};
 
 /// What a driver does about clear text.
@@ -24,9 +26,6 @@ pub(super) struct Encryption<'a> {
     /// In clear text nobody logs in.
     pub(super) required: bool,
 }
-
-/// How to make a key, for messages.
-pub(super) const MAKE: &str = "make one with: (umask 077; openssl rand -hex 32 > FILE)";
 
 /// `encryption`, `key-file` and `require-encryption`, for these interfaces of the link. With
 /// `patient` a key file that is not usable is no error: somebody may be writing it, and there is

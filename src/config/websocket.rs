@@ -18,6 +18,7 @@ use super::report::Report;
 use crate::error::with_causes;
 use crate::event::json::Generation;
 use crate::event::number::clip;
+use crate::os::PRIVATELY;
 
 /// Clients at a time where nothing else is said.
 const MAX_CLIENTS: usize = 1024;
@@ -185,10 +186,10 @@ impl<'a> Draft<'a> {
             );
             report.warn(node, &text);
         }
-        if let Some(mode) = found.readable {
+        if let Some(others) = found.readable {
             let text = format!(
-                "others can read {file} (mode {mode:04o}), and with it the password of a \
-                 websocket login that they see: chmod 600 it, and make a new key"
+                "others can read {file} ({others}), and with it the password of a websocket \
+                 login that they see: {PRIVATELY}, and make a new key"
             );
             report.warn(node, &text);
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::future::pending;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::AsFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
@@ -51,7 +50,7 @@ impl Port {
             Ok(bound) => bound.port(),
             Err(error) => return Err(failed(address)(error)),
         };
-        let members = match address.ip().is_unspecified() {
+        let members = match address.ip().is_unspecified() || os::HEARS_GROUPS {
             true => None,
             false => {
                 let group = SocketAddrV4::new(group, port);
@@ -124,10 +123,10 @@ impl Port {
                 ready = self.socket.readable() => ready.map(|()| &self.socket),
                 ready = to_group => ready,
             }?;
-            let take = || os::receive(socket.as_fd(), buffer);
+            let take = || os::receive(&SockRef::from(socket), buffer);
             match socket.try_io(Interest::READABLE, take) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(datagram) if self.members.is_some() => {
+                Ok(datagram) if !self.address.ip().is_unspecified() => {
                     let heard = *self.address.ip();
                     return Ok(Datagram { heard, ..datagram });
                 }
@@ -139,7 +138,7 @@ impl Port {
     /// Sends a datagram from an address of this machine, or drops it where there is no way.
     pub(super) fn send(&self, bytes: &[u8], to: SocketAddrV4, from: Ipv4Addr) {
         // It takes what there is room for at once, and does not wait.
-        if let Err(error) = os::send(self.socket.as_fd(), bytes, to, from) {
+        if let Err(error) = os::send(&SockRef::from(&self.socket), bytes, to, from) {
             tracing::debug!("a datagram from {from} to {to} is dropped: {error}");
         }
     }
@@ -148,11 +147,9 @@ impl Port {
 fn open(address: SocketAddrV4) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
-    // Of other groups nothing is heard, whoever here is a member.
-    #[cfg(target_os = "linux")]
-    socket.set_multicast_all_v4(false)?;
+    os::only_own_groups(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    os::note_addresses(socket.as_fd())?;
+    os::note_addresses(&socket)?;
     UdpSocket::from_std(socket.into())
 }

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::os;
 
 /// Which layout `vscpEvent` has in a host. Nothing in the interface tells; see
 /// [`layout_of_host`].
@@ -23,33 +25,20 @@ const MOST: u64 = 256 * 1024 * 1024;
 /// host has it loaded. Never in a driver: drivers of either kind may hold the mark.
 #[must_use]
 pub fn layout_of_host() -> Layout {
-    let mut files = vec![PathBuf::from("/proc/self/exe")];
-    if let Ok(maps) = std::fs::read_to_string("/proc/self/maps") {
-        files.extend(helpers(&maps));
-    }
-    if files.iter().any(|file| holds_mark(file)) {
-        Layout::V2
-    } else {
-        Layout::Classic
+    let program = os::program().into_iter();
+    let helpers = os::libraries().into_iter().filter(|path| is_helper(path));
+    match program.chain(helpers).any(|file| holds_mark(&file)) {
+        true => Layout::V2,
+        false => Layout::Classic,
     }
 }
 
-/// The files of libvscphelper in a memory map.
-fn helpers(maps: &str) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = maps
-        .lines()
-        .filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])))
-        .filter(|path| {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            name.starts_with("libvscphelper")
-        })
-        .map(Path::to_owned)
-        .collect();
-    found.dedup();
-    found
+/// True for `libvscphelper.so.15` and `vscphelper.dll`.
+fn is_helper(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.strip_prefix("lib")
+        .unwrap_or(&name)
+        .starts_with("vscphelper")
 }
 
 fn holds_mark(path: &Path) -> bool {
@@ -105,13 +94,13 @@ mod tests {
 
     #[test]
     fn only_the_helper_counts() {
-        let maps = "7f00-7f01 r-xp 0 08:01 1 /usr/lib/libvscphelper.so.15\n\
-                    7f01-7f02 r--p 0 08:01 1 /usr/lib/libvscphelper.so.15\n\
-                    7f03-7f04 r-xp 0 08:01 2 /var/lib/vscp/drivers/level2/libvscpl2drv-link.so\n\
-                    7f05-7f06 rw-p 0 00:00 0 [heap]\n";
-        assert_eq!(
-            helpers(maps),
-            [PathBuf::from("/usr/lib/libvscphelper.so.15")]
-        );
+        for (path, is) in [
+            ("/usr/lib/libvscphelper.so.15", true),
+            ("/opt/vscphelper.dll", true),
+            ("/var/lib/vscp/drivers/level2/libvscpl2drv-link.so", false),
+            ("/usr/lib/libvscphelper/x.so", false),
+        ] {
+            assert_eq!(is_helper(Path::new(path)), is, "{path}");
+        }
     }
 }

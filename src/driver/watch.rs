@@ -1,18 +1,15 @@
 //! Noticing that a file has changed.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use inotify::{EventStream, Inotify, WatchMask};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::files::{SETTLE, Seen, settled};
 use crate::link::Control;
+use crate::os;
 
 /// How often files are looked at, told of or not: some file systems tell nothing.
 const LOOK: Duration = Duration::from_secs(1);
@@ -86,48 +83,24 @@ fn watch_and_look(
     }
 }
 
-/// What the system tells of the folders that files lie in: a file that is replaced is another.
-struct Notices(Option<EventStream<[u8; ROOM]>>);
-
-/// Bytes of notices that are read at a time.
-const ROOM: usize = 4096;
+/// What the system tells of the folders that files lie in, where it tells anything.
+struct Notices(Option<os::Notices>);
 
 impl Notices {
     fn new(files: &[PathBuf]) -> Self {
-        let made = Self::make(files);
+        let made = os::Notices::new(files);
         if let Err(error) = &made {
             tracing::debug!("files are looked at every second: {error}");
         }
         Self(made.ok())
     }
 
-    fn make(files: &[PathBuf]) -> io::Result<EventStream<[u8; ROOM]>> {
-        let inotify = Inotify::init()?;
-        let mask = WatchMask::CLOSE_WRITE
-            | WatchMask::CREATE
-            | WatchMask::MOVED_TO
-            | WatchMask::DELETE
-            | WatchMask::MOVED_FROM
-            | WatchMask::ATTRIB;
-        for file in files {
-            // Where it is, and where it really is. A folder that is not there tells nothing.
-            let real = fs::canonicalize(file).ok();
-            for path in real.iter().chain([file]) {
-                let folder = path.parent().filter(|folder| *folder != Path::new(""));
-                let _ = inotify
-                    .watches()
-                    .add(folder.unwrap_or_else(|| Path::new(".")), mask);
-            }
-        }
-        inotify.into_event_stream([0; ROOM])
-    }
-
     /// Returns when something has happened in one of the folders.
     async fn one(&mut self) {
-        let Some(stream) = &mut self.0 else {
+        let Some(notices) = &mut self.0 else {
             return std::future::pending().await;
         };
-        if let Some(Err(error)) = stream.next().await {
+        if let Err(error) = notices.one().await {
             tracing::debug!("files are looked at every second: {error}");
             self.0 = None;
         }
@@ -136,6 +109,8 @@ impl Notices {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
 //! A log file that is renamed when it has grown, `name.1.log` being the newest of the old ones.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::os::{Opening, Readers, open_own};
 
 /// Writes whole lines to a file of bounded size, and keeps a bounded number of old ones.
 #[derive(Debug)]
@@ -78,18 +80,9 @@ impl Write for RotatingFile {
     }
 }
 
+/// Logs are not for everybody.
 fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // A daemon may have cleared its umask; logs are not for everybody.
-        options.mode(0o640);
-        // A pipe that nobody reads is an error, and no wait.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    options.open(path)
+    open_own(path, Opening::Append, Readers::Group)
 }
 
 #[cfg(test)]
@@ -117,7 +110,6 @@ mod tests {
         assert_eq!(read("link.1.log").unwrap(), "line8\nline9\n");
     }
 
-    #[cfg(unix)]
     #[test]
     fn others_may_not_read_it() {
         use std::os::unix::fs::PermissionsExt;

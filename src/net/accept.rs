@@ -11,6 +11,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::os;
+
 /// How long the last words may take.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Clients that are told that there is no place for them at a time; more are closed without a
@@ -66,11 +68,8 @@ const QUESTIONS: u32 = 4;
 
 /// Finds peers that have gone without a word, within two minutes.
 pub(super) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
-    let settings = socket2::TcpKeepalive::new()
-        .with_time(ASK_AFTER)
-        .with_interval(ASK_AGAIN)
-        .with_retries(QUESTIONS);
-    socket2::SockRef::from(stream).set_tcp_keepalive(&settings)
+    let socket = socket2::SockRef::from(stream);
+    os::ask_silent(&socket, ASK_AFTER, ASK_AGAIN, QUESTIONS)
 }
 
 fn is_of_one_client(error: &io::Error) -> bool {

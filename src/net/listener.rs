@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::lookup;
 use crate::config::model::{Interface, InterfaceHost};
+use crate::os::own_port;
 
 /// An address that cannot be listened on.
 #[derive(Debug, Error)]
@@ -88,8 +89,7 @@ fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(only_v6)?;
     }
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    own_port(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

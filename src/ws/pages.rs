@@ -13,6 +13,7 @@ use tower_http::services::ServeDir;
 use tower_service::Service;
 
 use crate::net::http::{Body, Guarded, only_looks, set, text};
+use crate::os::is_plain_name;
 
 /// Files that are read at a time: each is a descriptor and some buffers, for as long as the client
 /// takes.
@@ -96,7 +97,7 @@ fn below(path: &str) -> Option<PathBuf> {
     }
     let mut wanted = PathBuf::new();
     for part in decoded.split('/').filter(|part| !part.is_empty()) {
-        if part.starts_with('.') || part.contains(['\0', '\\']) {
+        if part.starts_with('.') || part.contains(['\0', '\\']) || !is_plain_name(part) {
             return None;
         }
         wanted.push(part);

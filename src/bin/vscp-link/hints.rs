@@ -1,9 +1,10 @@
 //! How clients reach the drivers that run, as commands to try.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use vscpl2drv_link::config::model::{DriverConfig, Interface, InterfaceHost, WebsocketConfig};
+
+use crate::host::quoted;
 
 /// One interface, as somebody gets in there.
 struct Way {
@@ -125,16 +126,6 @@ fn place(interface: &Interface) -> (String, String) {
         port => port.to_string(),
     };
     (host, port)
-}
-
-/// As a shell takes it for one word.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
-    match text.chars().all(plain) {
-        true => text,
-        false => format!("'{}'", text.replace('\'', "'\\''")),
-    }
 }
 
 #[cfg(test)]

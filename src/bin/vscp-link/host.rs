@@ -10,10 +10,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use libloading::os::unix::{Library, RTLD_LAZY};
+use libloading::Library;
 use vscpl2drv_link::abi::{ClassicEvent, V2Event};
 use vscpl2drv_link::driver::Layout;
 use vscpl2drv_link::event::Guid;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(windows)]
+use windows as system;
+
+use system::{INSTALLED, LIBRARIES};
+pub(crate) use system::{
+    Supervisor, keep_end_signals, let_end_signals_through, quoted, raise_descriptors, wait_for_end,
+};
 
 type OpenFn = unsafe extern "C" fn(*const c_char, *const c_uchar) -> c_long;
 type CloseFn = unsafe extern "C" fn(c_long) -> c_int;
@@ -68,7 +83,7 @@ impl Functions {
         let failed = |error| HostError::Load(path.to_owned(), error);
         // SAFETY: a driver's constructors do nothing but set up their own statics; this is how
         // every host loads one.
-        let library = unsafe { Library::open(Some(path), RTLD_LAZY) }.map_err(failed)?;
+        let library = unsafe { Library::new(path) }.map_err(failed)?;
         // SAFETY: the types are those of the level II driver interface.
         let functions = unsafe {
             Self {
@@ -217,69 +232,22 @@ fn write_loop(functions: &Functions, handle: c_long, from_reader: &Receiver<Owne
     }
 }
 
-/// Blocks the signals that end a program, in this thread and in all that it starts: for
-/// [`wait_for_end`] to find.
-pub(crate) fn keep_end_signals() {
-    let set = end_signals();
-    // SAFETY: the set is whole; the old mask is not asked for.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
-}
-
-/// Waits for Ctrl-C, or for a polite request to end.
-pub(crate) fn wait_for_end() {
-    let set = end_signals();
-    let mut signal = 0;
-    // SAFETY: the set is whole, and there is room for the answer.
-    unsafe { libc::sigwait(&raw const set, &raw mut signal) };
-}
-
-/// Undoes [`keep_end_signals`] for this thread: another one ends the program at once.
-pub(crate) fn let_end_signals_through() {
-    let set = end_signals();
-    // SAFETY: the set is whole; the old mask is not asked for.
-    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
-}
-
-/// Lets this process have as many descriptors as it may. Where that is not allowed either, they
-/// run out, which is an error of its own.
-pub(crate) fn raise_descriptors() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: there is room for the answer.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: the limit is one that the system has given.
-        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-    }
-}
-
-fn end_signals() -> libc::sigset_t {
-    // SAFETY: a set is made whole by sigemptyset before anything else is done with it.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-            libc::sigaddset(&raw mut set, signal);
-        }
-        set
-    }
-}
-
 /// Where the library may be, best first: beside this program, as a build leaves it, or where a
 /// package puts it.
 pub(crate) fn library_places() -> Vec<PathBuf> {
-    const NAME: &str = "libvscpl2drv_link.so";
-    const INSTALLED: &str = "/var/lib/vscp/drivers/level2/libvscpl2drv-link.so";
     let mut places = Vec::new();
     if let Some(directory) = std::env::current_exe()
         .ok()
         .as_deref()
         .and_then(Path::parent)
     {
-        places.extend([directory.join(NAME), directory.join("deps").join(NAME)]);
+        places.extend(LIBRARIES.iter().map(|name| directory.join(name)));
+        places.extend(
+            LIBRARIES
+                .iter()
+                .map(|name| directory.join("deps").join(name)),
+        );
     }
-    places.push(PathBuf::from(INSTALLED));
+    places.extend(INSTALLED.map(PathBuf::from));
     places
 }

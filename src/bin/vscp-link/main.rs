@@ -48,6 +48,7 @@ mod login;
 mod messages;
 mod monitor;
 mod no_websocket;
+#[cfg(target_os = "linux")]
 mod notify;
 #[cfg(test)]
 mod pages;

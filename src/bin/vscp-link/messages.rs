@@ -6,7 +6,7 @@ use vscpl2drv_link::config::key;
 use vscpl2drv_link::error::with_causes;
 use vscpl2drv_link::event::text::{self, Defaults, EventTextError, TextForm};
 use vscpl2drv_link::event::{Filter, FilterError, FilterPair, Guid};
-use vscpl2drv_link::os::now;
+use vscpl2drv_link::os::{PRIVATELY, now};
 use vscpl2drv_link::wire::ws::client::{self as requests, Said};
 use vscpl2drv_link::wire::ws::{Dialect, Sid};
 use zeroize::Zeroizing;
@@ -69,10 +69,10 @@ pub(crate) fn key(args: &LoginArgs) -> Result<Key, Failure> {
             path.display()
         ))
     })?;
-    if let Some(mode) = found.readable {
+    if let Some(others) = found.readable {
         complain(&format!(
-            "others can read {} (mode {mode:04o}), and with it the password of a login that they \
-             see: chmod 600 it",
+            "others can read {} ({others}), and with it the password of a login that they see: \
+             {PRIVATELY}",
             path.display()
         ));
     }

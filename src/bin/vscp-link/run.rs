@@ -1,23 +1,22 @@
 //! `vscp-link run`: the driver without a daemon.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vscpl2drv_link::config;
 use vscpl2drv_link::event::Guid;
+use vscpl2drv_link::os::{self, Opening, Readers};
 
 use crate::args::RunArgs;
 use crate::broker::Broker;
 use crate::daemon::{self, Entry};
 use crate::failure::Failure;
 use crate::hints::hints;
-use crate::host::{self, Functions, Host};
-use crate::notify::Supervisor;
+use crate::host::{self, Functions, Host, Supervisor};
 
 /// The login of the demonstration. It is for loopback only, where whoever could use it has an
 /// account on this machine already.
@@ -262,25 +261,18 @@ struct Files(PathBuf);
 impl Files {
     fn new() -> Result<Self, Failure> {
         let place = std::env::temp_dir().join(format!("vscp-link-{}", std::process::id()));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&place)
-            .map_err(|error| {
-                Failure::problem(format!(
-                    "cannot make the directory {}: {error}",
-                    place.display()
-                ))
-            })?;
+        os::create_own_folder(&place, false).map_err(|error| {
+            Failure::problem(format!(
+                "cannot make the directory {}: {error}",
+                place.display()
+            ))
+        })?;
         Ok(Self(place))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
         let path = self.0.join(name);
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
+        os::open_own(&path, Opening::New, Readers::Owner)
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(|error| {
                 Failure::problem(format!("cannot write {}: {error}", path.display()))

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use zeroize::Zeroizing;
 
 use crate::config::model::TlsVersions;
-use crate::config::open_regular;
+use crate::os::open_regular;
 use ciphers::provider;
 
 /// TLS that cannot be set up.
