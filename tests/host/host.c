@@ -9,9 +9,6 @@
  * Compiled twice: with VSCP_LINK_ABI_V2 or without, for the two layouts of vscpEvent.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
-#include <dlfcn.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "system.h"
 #include "vscpl2drv-link.h"
 
 #ifdef VSCP_LINK_ABI_V2
@@ -26,7 +24,7 @@
 static const volatile char mark[] = "timestamp_ns";
 #endif
 
-static const unsigned char GUID[16] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xF5,
+static const unsigned char OWN[16] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xF5,
                                        0x02, 0x88, 0x88, 0x00, 0x00, 0x00, 0x00, 0x01};
 
 struct library {
@@ -54,17 +52,20 @@ static void fail(const char *what) {
   } while (0)
 
 static void load(struct library *library, const char *path) {
-  library->handle = dlopen(path, RTLD_LAZY);
-  if (!library->handle) fail(dlerror());
-  *(void **)&library->open = dlsym(library->handle, "VSCPOpen");
-  *(void **)&library->close = dlsym(library->handle, "VSCPClose");
-  *(void **)&library->write = dlsym(library->handle, "VSCPWrite");
-  *(void **)&library->read = dlsym(library->handle, "VSCPRead");
-  *(void **)&library->version = dlsym(library->handle, "VSCPGetVersion");
-  *(void **)&library->vendor = dlsym(library->handle, "VSCPGetVendorString");
+  library->handle = open_library(path);
+  if (!library->handle) fail(library_error());
+  *(void **)&library->open = find_function(library->handle, "VSCPOpen");
+  *(void **)&library->close = find_function(library->handle, "VSCPClose");
+  *(void **)&library->write = find_function(library->handle, "VSCPWrite");
+  *(void **)&library->read = find_function(library->handle, "VSCPRead");
+  *(void **)&library->version = find_function(library->handle, "VSCPGetVersion");
+  *(void **)&library->vendor = find_function(library->handle, "VSCPGetVendorString");
   CHECK(library->open && library->close && library->write && library->read);
   CHECK(library->version && library->vendor);
 }
+
+/* Threads that are not this program's: an emulator's, where it runs under one. */
+static int others;
 
 static double now(void) {
   struct timespec at;
@@ -72,20 +73,11 @@ static double now(void) {
   return at.tv_sec + at.tv_nsec / 1e9;
 }
 
-static int entries(const char *path) {
-  DIR *directory = opendir(path);
-  int count = 0;
-  CHECK(directory);
-  while (readdir(directory)) count++;
-  closedir(directory);
-  return count;
-}
-
 static void fill(vscpEvent *event, uint8_t *data, uint16_t size) {
   memset(event, 0, sizeof *event);
   event->vscp_class = 20;
   event->vscp_type = 3;
-  memcpy(event->GUID, GUID, 16);
+  memcpy(event->GUID, OWN, 16);
   event->sizeData = size;
   event->pdata = size ? data : NULL;
 }
@@ -159,7 +151,7 @@ static int serve(const char *path, const char *config) {
   char line[512];
   long handle;
   load(&library, path);
-  handle = library.open(config, GUID);
+  handle = library.open(config, OWN);
   if (handle == 0) {
     printf("refused\n");
     return 1;
@@ -191,17 +183,16 @@ static int serve(const char *path, const char *config) {
       int code = library.close(handle);
       printf("closed %d %.3f\n", code, now() - start);
     } else if (!strncmp(line, "threads", 7)) {
-      printf("threads %d\n", entries("/proc/self/task") - 2);
+      printf("threads %d\n", count_threads() - others);
     } else if (!strncmp(line, "heap", 4)) {
-      malloc_trim(0);
-      printf("heap %zu\n", mallinfo2().uordblks);
+      printf("heap %zu\n", count_heap());
     } else {
       printf("what?\n");
     }
     fflush(stdout);
   }
   library.close(handle);
-  dlclose(library.handle);
+  close_library(library.handle);
   return 0;
 }
 
@@ -242,23 +233,20 @@ static void one_cycle(const char *path, const char *config) {
   int at;
   load(&library, path);
   caller.library = &library;
-  caller.handle = library.open(config, GUID);
+  caller.handle = library.open(config, OWN);
   if (caller.handle == 0) fail("VSCPOpen");
   for (at = 0; at < 4; at++)
     CHECK(!pthread_create(&threads[at], NULL, at % 2 ? reader : writer, &caller));
   for (at = 0; at < 4; at++) pthread_join(threads[at], NULL);
   CHECK(library.close(caller.handle) == 0);
-  CHECK(dlclose(library.handle) == 0);
+  CHECK(close_library(library.handle) == 0);
 }
 
 /* A thread that has been joined may still be on its way out of the kernel's list. */
-/* Threads that are not this program's: an emulator's, where it runs under one. */
-static int others;
-
 static int threads_left(void) {
   int tries, count = 0;
   for (tries = 0; tries < 1000; tries++) {
-    count = entries("/proc/self/task") - 2 - others;
+    count = count_threads() - others;
     if (count == 1) break;
     usleep(1000);
   }
@@ -272,18 +260,16 @@ static int cycle(const char *path, const char *config, int count) {
   for (at = 0; at < count; at++) {
     one_cycle(path, config);
     if (at == warm) {
-      malloc_trim(0);
-      descriptors = entries("/proc/self/fd");
-      heap = mallinfo2().uordblks;
+      descriptors = count_descriptors();
+      heap = count_heap();
       CHECK(threads_left() == 1);
     }
   }
-  malloc_trim(0);
-  heap_now = mallinfo2().uordblks;
+  heap_now = count_heap();
   printf("threads %d descriptors %d (%d after warming up) heap %zu (%zu)\n", threads_left(),
-         entries("/proc/self/fd"), descriptors, heap_now, heap);
+         count_descriptors(), descriptors, heap_now, heap);
   CHECK(threads_left() == 1);
-  CHECK(entries("/proc/self/fd") == descriptors);
+  CHECK(count_descriptors() == descriptors);
   /* Exact where glibc has no caches per thread and one arena only, as the test arranges. */
   CHECK(heap_now <= heap + 512);
   return 0;
@@ -297,8 +283,8 @@ static int twice(const char *path, const char *first, const char *second) {
   vscpEvent event;
   load(&one, path);
   load(&two, path);
-  a = one.open(first, GUID);
-  b = two.open(second, GUID);
+  a = one.open(first, OWN);
+  b = two.open(second, OWN);
   CHECK(a != 0 && b != 0 && a != b);
   fill(&event, NULL, 0);
   CHECK(one.write(a, &event, 500) == 0 && two.write(b, &event, 500) == 0);
@@ -307,7 +293,7 @@ static int twice(const char *path, const char *first, const char *second) {
   CHECK(two.write(b, &event, 500) == 0);
   CHECK(two.read(b, &event, 1) == VSCP_LINK_TIMEOUT);
   /* The first again, while the second runs. */
-  a = one.open(first, GUID);
+  a = one.open(first, OWN);
   CHECK(a != 0 && a != b);
   CHECK(one.write(a, &event, 500) == 0);
   CHECK(two.close(b) == 0);
@@ -363,7 +349,7 @@ static int race(const char *path, const char *config, int count) {
   caller.library = &library;
   while (count-- > 0) {
     double start;
-    caller.handle = library.open(config, GUID);
+    caller.handle = library.open(config, OWN);
     CHECK(caller.handle != 0);
     for (at = 0; at < most; at++) {
       if (roles[at] == closer) usleep(2000);
@@ -374,7 +360,7 @@ static int race(const char *path, const char *config, int count) {
     CHECK(now() - start < 5);
     CHECK(threads_left() == 1);
   }
-  CHECK(dlclose(library.handle) == 0);
+  CHECK(close_library(library.handle) == 0);
   return 0;
 }
 
@@ -393,15 +379,15 @@ static int misuse(const char *path, const char *config) {
     CHECK(library.read(handles[at], &event, 50) == VSCP_LINK_MEMORY);
     CHECK(library.close(handles[at]) == 0);
   }
-  CHECK(library.open(NULL, GUID) == 0);
-  CHECK(library.open("/nowhere/at/all.json", GUID) == 0);
-  CHECK(library.open("{", GUID) == 0);
-  CHECK(library.open("{\"interface\": 5}", GUID) == 0);
-  CHECK(library.open("{\"interface\": \"stcp://127.0.0.1:0\"}", GUID) == 0);
-  CHECK(library.open("{\"interface\": \"192.0.2.1:1\", \"logging\": {\"file-enable-log\": false}}", GUID) == 0);
-  CHECK(library.open("[]", GUID) == 0);
-  CHECK(library.open("", GUID) == 0);
-  CHECK(library.open("\xFF\xFE", GUID) == 0);
+  CHECK(library.open(NULL, OWN) == 0);
+  CHECK(library.open("/nowhere/at/all.json", OWN) == 0);
+  CHECK(library.open("{", OWN) == 0);
+  CHECK(library.open("{\"interface\": 5}", OWN) == 0);
+  CHECK(library.open("{\"interface\": \"stcp://127.0.0.1:0\"}", OWN) == 0);
+  CHECK(library.open("{\"interface\": \"192.0.2.1:1\", \"logging\": {\"file-enable-log\": false}}", OWN) == 0);
+  CHECK(library.open("[]", OWN) == 0);
+  CHECK(library.open("", OWN) == 0);
+  CHECK(library.open("\xFF\xFE", OWN) == 0);
   handle = library.open(config, NULL);
   CHECK(handle > 0);
   CHECK(library.write(handle, NULL, 500) == VSCP_LINK_PARAMETER);
@@ -422,14 +408,14 @@ static int misuse(const char *path, const char *config) {
   fill(&event, NULL, 0);
   CHECK(library.write(handle, &event, 500) == VSCP_LINK_MEMORY);
   CHECK(library.version() > 0 && strlen(library.vendor()) > 0);
-  CHECK(dlclose(library.handle) == 0);
+  CHECK(close_library(library.handle) == 0);
   /* After dlclose the code is still there (-z nodelete): a host that calls late does not die. */
   CHECK(library.write(0, &event, 500) == VSCP_LINK_MEMORY);
   return 0;
 }
 
 int main(int count, char **words) {
-  others = entries("/proc/self/task") - 3;
+  others = count_threads() - 1;
 #ifdef VSCP_LINK_ABI_V2
   (void)mark[0];
 #endif
