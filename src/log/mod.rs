@@ -1,7 +1,6 @@
 //! Logging: one subscriber for each driver, none for the process.
 
 mod form;
-mod journal;
 mod lost;
 mod pattern;
 mod rotate;
@@ -22,9 +21,8 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::config::model::{LogConfig, LogLevel};
-use crate::os;
+use crate::os::{self, Journal};
 use form::{Form, Member, Record, Value};
-use journal::Journal;
 use lost::Telling;
 use rotate::RotatingFile;
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `mod` | the process, its threads, the system's log, what the machine is called |
 //! | `files` | how files look, who can read them, how one takes the place of another |
+//! | `journal` | systemd's, as a place for the log |
 //! | `net` | network interfaces, datagrams, options of sockets |
 //! | `notices` | what the system tells of folders |
 // Much of it has no safe interface in std.
@@ -31,6 +32,7 @@ pub use system::files::{
     Lock, MAKE_KEY, PRIVATELY, Stamp, create_own_folder, exposure, keep_access, let_group_read,
     open_own, open_regular, replace, stamp, try_lock,
 };
+pub use system::journal::Journal;
 pub use system::net::{
     HEARS_GROUPS, ask_silent, interfaces, note_addresses, only_own_groups, own_port, receive, send,
 };

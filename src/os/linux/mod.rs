@@ -1,6 +1,7 @@
 //! Linux.
 
 pub(super) mod files;
+pub(super) mod journal;
 pub(super) mod net;
 pub(super) mod notices;
 

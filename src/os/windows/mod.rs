@@ -3,6 +3,7 @@
 
 mod access;
 pub(super) mod files;
+pub(super) mod journal;
 pub(super) mod net;
 pub(super) mod notices;
 

@@ -1,18 +1,17 @@
 //! systemd's journal, as a place that lines go to.
 
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
 
 /// Where the journal listens.
-#[cfg(unix)]
 const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// Sends what is written as one entry for each write.
 #[derive(Debug)]
-pub(super) struct Journal {
-    #[cfg(unix)]
-    socket: std::os::unix::net::UnixDatagram,
-    #[cfg(unix)]
-    place: std::path::PathBuf,
+pub struct Journal {
+    socket: UnixDatagram,
+    place: PathBuf,
 }
 
 impl Journal {
@@ -20,38 +19,25 @@ impl Journal {
     ///
     /// # Errors
     /// Where there is none.
-    #[cfg(unix)]
-    pub(super) fn open() -> io::Result<Self> {
-        Self::at(SOCKET.as_ref())
+    pub fn open() -> io::Result<Self> {
+        Self::at(Path::new(SOCKET))
     }
 
     /// A journal that listens there.
-    #[cfg(unix)]
-    fn at(place: &std::path::Path) -> io::Result<Self> {
-        let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    fn at(place: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
         // Not kept: one that begins anew is another socket at the same place.
-        std::os::unix::net::UnixDatagram::unbound()?.connect(place)?;
+        UnixDatagram::unbound()?.connect(place)?;
         Ok(Self {
             socket,
             place: place.to_owned(),
         })
     }
-
-    #[cfg(not(unix))]
-    pub(super) fn open() -> io::Result<Self> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 }
 
 impl Write for Journal {
-    #[cfg(unix)]
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
         self.socket.send_to(entry, &self.place)
-    }
-
-    #[cfg(not(unix))]
-    fn write(&mut self, _entry: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -59,10 +45,8 @@ impl Write for Journal {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixDatagram;
-
     use super::*;
 
     #[test]
