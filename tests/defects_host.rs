@@ -120,7 +120,10 @@ fn a_wrong_configuration_is_refused_and_the_host_lives() {
 fn nothing_is_printed_on_what_belongs_to_the_host() {
     let place = Place::new();
     let (out, errors, code) = printed(&place.program, &place.config("\"debug\": true,"));
-    assert_eq!((out.as_str(), errors.as_str()), ("ready\nall is well\n", ""));
+    assert_eq!(
+        (out.as_str(), errors.as_str()),
+        ("ready\nall is well\n", "")
+    );
     assert_eq!(code, Some(0));
     assert!(place.log().contains("users"), "{}", place.log());
 }

@@ -17,14 +17,14 @@ pub(crate) const SEND: &str = "send 0,20,3,,,,-,0,1,35,4,5,6,7,8\r\n";
 /// A driver beside a broker, with these members and these of its section.
 pub(crate) fn open(port: u16, members: &str, mqtt: &str) -> (Driver, SocketAddr) {
     let mqtt = format!("\"mqtt\": {{\"host\": \"127.0.0.1\", \"port\": {port}, {mqtt}}}");
-    let (driver, address) = open_without(&format!("{members} {mqtt},"));
+    let (driver, address) = open_with(&format!("{members} {mqtt},"));
     crate::support::bench::wait_for_broker(&mut Client::log_in(address));
     thread::sleep(Duration::from_millis(200));
     (driver, address)
 }
 
 /// A driver whose configuration has these members.
-pub(crate) fn open_without(members: &str) -> (Driver, SocketAddr) {
+fn open_with(members: &str) -> (Driver, SocketAddr) {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let config = format!(
         "{{\"interface\": \"tcp://{address}\", \"abi\": \"v2\", \"path-users\": {:?}, {members} \
@@ -35,7 +35,7 @@ pub(crate) fn open_without(members: &str) -> (Driver, SocketAddr) {
     (Driver::open(Source { config, guid }).unwrap(), address)
 }
 
-/// A client that is logged in, of one descriptor.
+/// A client that is logged in, with one descriptor.
 pub(crate) fn lean(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(b"user admin\r\npass secret\r\n").unwrap();
