@@ -115,8 +115,11 @@ impl Server {
         self.driver.take().unwrap().close();
     }
 
+    /// Where its clients come to. While it starts again there is nothing for a moment.
     pub fn address(&self) -> SocketAddr {
-        self.driver.as_ref().unwrap().addresses()[0]
+        let addresses = || self.driver.as_ref().unwrap().addresses();
+        wait_until("it listens", || !addresses().is_empty());
+        addresses()[0]
     }
 
     pub fn port(&self) -> u16 {
