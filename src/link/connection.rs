@@ -74,14 +74,13 @@ pub(super) async fn run<S>(
         end = connection.serve() => end,
     };
     let user = connection.performer.user();
-    connection.refusals.sum_up(peer, &user);
     match &end {
         End::Bad(bad) => audit::frame_refused(peer, &user, bad),
         End::Unfinished => audit::frame_refused(peer, &user, &end.reason()),
         end => tracing::debug!(client = %peer, "the session ended: {}", end.reason()),
     }
     // The place among `max-clients` is free when the connection is: that is what bounds descriptors.
-    connection.performer.log_out();
+    connection.leave();
     if matches!(end, End::Quit) {
         let stream = &mut connection.stream;
         let rest = linger(stream);
@@ -257,9 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
             }
             Next::Close => {
                 // Who reads the answer and comes back at once finds the session gone.
-                let user = self.performer.user();
-                std::mem::take(&mut self.refusals).sum_up(self.performer.peer(), &user);
-                self.performer.log_out();
+                self.leave();
                 self.flush().await?;
                 return Err(End::Quit);
             }
@@ -269,6 +266,13 @@ impl<S: AsyncRead + AsyncWrite + Presence + Unpin> Connection<S> {
             }
         }
         Ok(())
+    }
+
+    /// Logs out; a second time there is nobody any more.
+    fn leave(&mut self) {
+        let refusals = std::mem::take(&mut self.refusals);
+        refusals.sum_up(self.performer.peer(), &self.performer.user());
+        self.performer.log_out();
     }
 
     async fn tell(&self, control: Control) {

@@ -210,13 +210,7 @@ pub(crate) fn password(
     said: Option<&str>,
     file: Option<&Path>,
 ) -> Result<Zeroizing<String>, Failure> {
-    if let Some(password) = said {
-        return Ok(Zeroizing::new(password.to_owned()));
-    }
-    match given(file, SERVER)? {
-        Some(password) => Ok(password),
-        None => ask(&format!("Password of {user}: "), SERVER),
-    }
+    said_or_found(&format!("Password of {user}: "), SERVER, said, file)
 }
 
 /// The password of a user of a broker, where there is one for a server as well.
@@ -228,13 +222,8 @@ pub(crate) fn broker_password(
     said: Option<&str>,
     file: Option<&Path>,
 ) -> Result<Zeroizing<String>, Failure> {
-    if let Some(password) = said {
-        return Ok(Zeroizing::new(password.to_owned()));
-    }
-    match given(file, BROKER)? {
-        Some(password) => Ok(password),
-        None => ask(&format!("Password of {user} at the broker: "), BROKER),
-    }
+    let prompt = format!("Password of {user} at the broker: ");
+    said_or_found(&prompt, BROKER, said, file)
 }
 
 /// A new password for a user, which is asked for twice.
@@ -250,6 +239,21 @@ pub(crate) fn new_password(name: &str, file: Option<&Path>) -> Result<Zeroizing<
         return Err(Failure::problem("these were two passwords"));
     }
     Ok(password)
+}
+
+fn said_or_found(
+    prompt: &str,
+    elsewhere: Elsewhere,
+    said: Option<&str>,
+    file: Option<&Path>,
+) -> Result<Zeroizing<String>, Failure> {
+    if let Some(password) = said {
+        return Ok(Zeroizing::new(password.to_owned()));
+    }
+    match given(file, elsewhere)? {
+        Some(password) => Ok(password),
+        None => ask(prompt, elsewhere),
+    }
 }
 
 /// A password from a file, or from the environment.
