@@ -24,7 +24,7 @@ pub(crate) fn open(port: u16, members: &str, mqtt: &str) -> (Driver, SocketAddr)
 }
 
 /// A driver whose configuration has these members.
-fn open_with(members: &str) -> (Driver, SocketAddr) {
+pub(crate) fn open_with(members: &str) -> (Driver, SocketAddr) {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let config = format!(
         "{{\"interface\": \"tcp://{address}\", \"abi\": \"v2\", \"path-users\": {:?}, {members} \

@@ -1,6 +1,6 @@
 //! How much goes through the driver, and how fast, beside what the broker does without it. Run it
 //! with `cargo bench --bench throughput`: it takes some minutes, and needs mosquitto. A word behind
-//! that does one part alone: `broker`, `latency`, `idle` or `websockets`.
+//! that does one part alone: `broker`, `link`, `latency`, `idle` or `websockets`.
 //!
 //! Everything runs on one machine: mosquitto, the driver, clients that write as fast as they can,
 //! and a subscriber that does nothing but count. What the figures are to be is in `README.md`
@@ -35,8 +35,9 @@ const RATE: usize = 1000;
 /// A part has a name, and is fast enough or not.
 type Part = (&'static str, fn() -> bool);
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("broker", through::broker),
+    ("link", through::link),
     ("latency", latency::both_ways),
     ("idle", idle::clients),
     ("websockets", to_a_crowd),

@@ -1,12 +1,21 @@
-//! Through the broker, in both directions.
+//! Through the broker, in both directions, and through the driver alone.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use vscpl2drv_link::event::text::parse;
 
 use crate::broker::{self, EVENT};
-use crate::client::{blast, count_lines, open, receiver};
+use crate::client::{blast, count_lines, open, open_with, receiver};
 use crate::support::mosquitto::Mosquitto;
+use crate::support::websocket::DEFAULTS;
 use crate::{COUNT, beside, rate, timed};
 
 /// Everything finds room: what is measured is how it leaves.
 const ROOM: &str = "\"max-events\": 10000000, \"max-bytes\": 8589934592";
+/// An event as a host has it.
+const HOSTED: &str =
+    "352,20,3,7,,,FF:FF:FF:FF:FF:FF:FF:F5:02:88:88:00:00:00:00:01,0,1,35,4,5,6,7,8";
 const FROM: &str = "\"subscribe\": [{\"topic\": \"in\"}]";
 
 /// Both directions, and those without the driver beside them.
@@ -28,8 +37,7 @@ pub(crate) fn broker() -> bool {
         || {
             let mut subscriber = broker::connect(port, Some("bare"));
             timed(|| {
-                let reading =
-                    std::thread::spawn(move || broker::count_json(&mut subscriber, COUNT));
+                let reading = thread::spawn(move || broker::count_json(&mut subscriber, COUNT));
                 broker::publish_acknowledged(port, "bare", COUNT);
                 reading.join().unwrap();
             })
@@ -59,24 +67,45 @@ pub(crate) fn broker() -> bool {
 fn from_the_broker(port: u16, bare: f64) {
     let (driver, address) = open(port, "", FROM);
     for clients in [1, 10] {
-        let what = format!("publisher to {clients} RCVLOOP clients, to all together");
-        let through = rate(&what, clients * COUNT, || {
-            let mut streams: Vec<_> = (0..clients).map(|_| receiver(address)).collect();
-            timed(|| {
-                let publisher = broker::publish(port, "in", COUNT);
-                std::thread::scope(|scope| {
-                    for stream in &mut streams {
-                        scope.spawn(|| count_lines(stream, COUNT));
-                    }
-                });
-                publisher.join().unwrap();
-            })
+        let through = to_clients("publisher", address, clients, || {
+            broker::publish(port, "in", COUNT).join().unwrap();
         });
         if clients == 1 {
             beside(through, bare, "0.9");
         }
     }
     driver.close();
+}
+
+/// From the host to clients, without a broker.
+pub(crate) fn link() -> bool {
+    let (driver, address) = open_with("");
+    let event = parse(HOSTED, &DEFAULTS).unwrap();
+    for clients in [1, 10] {
+        to_clients("host", address, clients, || {
+            for _ in 0..COUNT {
+                driver.write(event.clone());
+            }
+        });
+    }
+    driver.close();
+    true
+}
+
+/// What `send` sends, to so many clients in the receive loop.
+fn to_clients(from: &str, address: SocketAddr, clients: usize, send: impl Fn() + Sync) -> f64 {
+    let what = format!("{from} to {clients} RCVLOOP clients, to all together");
+    rate(&what, clients * COUNT, || {
+        let mut streams: Vec<_> = (0..clients).map(|_| receiver(address)).collect();
+        timed(|| {
+            thread::scope(|scope| {
+                scope.spawn(&send);
+                for stream in &mut streams {
+                    scope.spawn(|| count_lines(stream, COUNT));
+                }
+            });
+        })
+    })
 }
 
 /// From a client to a subscriber.
