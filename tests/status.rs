@@ -34,7 +34,8 @@ fn a_path_has_its_page_and_is_only_looked_at() {
     for (line, code, words) in [
         ("GET /healthz", 200, "ok\n"),
         ("GET /healthz?verbose", 200, "ok\n"),
-        ("GET http://elsewhere/healthz", 200, "ok\n"),
+        ("GET http://localhost:1/healthz", 200, "ok\n"),
+        ("GET http://elsewhere/healthz", 421, "for this machine"),
         ("GET /healthz HTTP/1.0", 200, "ok\n"),
         ("HEAD /healthz", 200, ""),
         ("GET /", 200, "/status.json"),
@@ -124,6 +125,25 @@ fn it_is_well_while_the_broker_is_there() {
     });
 }
 
+#[test]
+fn a_web_page_cannot_read_it_under_its_own_name() {
+    let bench = Bench::start(WATCHED);
+    let at = address(&bench);
+    let asked_as = |host: &str| {
+        let mut raw = Raw::connect(at);
+        raw.try_send(request("GET /status.json", &[("Host", host)]));
+        raw.response().status
+    };
+    assert_eq!(asked_as("evil.example"), 421);
+    assert_eq!(asked_as(&at.to_string()), 200);
+    // Who lists those who may look has names for them.
+    let list = WATCHED.replace("127.0.0.1:0\"}", "127.0.0.1:0\", \"allow\": \"127.0.0.1\"}");
+    assert_ne!(list, WATCHED);
+    bench.edit(&list);
+    bench.wait_for("configuration changed: status");
+    assert_eq!(asked_as("watched.example"), 200);
+}
+
 /// Connects from another address of this machine.
 fn from(source: &str, to: SocketAddr) -> Raw {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -182,13 +202,13 @@ fn whatever_is_asked_is_bounded() {
     let mut raw = Raw::connect(at);
     raw.try_send(request(
         "POST /metrics",
-        &[("Host", "x"), ("Content-Length", "1000000000")],
+        &[("Host", "localhost"), ("Content-Length", "1000000000")],
     ));
     assert!(matches!(raw.response().status, 404 | 405));
     while raw.try_send([0; 64 * 1024]) {}
     // Two requests on one connection.
     let mut raw = Raw::connect(at);
-    let one = request("GET /healthz", &[("Host", "x")]);
+    let one = request("GET /healthz", &[("Host", "localhost")]);
     raw.send(format!("{one}{one}"));
     assert_eq!(raw.response().status, 200);
     assert_eq!(raw.rest_or_reset(), b"");
@@ -206,7 +226,7 @@ fn who_holds_all_places_loses_them_soon() {
     }
     wait_until("all places are taken", || {
         let mut raw = Raw::connect(at);
-        raw.try_send(request("GET /healthz", &[("Host", "x")]));
+        raw.try_send(request("GET /healthz", &[("Host", "localhost")]));
         raw.response().status == 503
     });
     // Clients come and go meanwhile.

@@ -56,6 +56,12 @@ impl Context {
         *self.allow.write().unwrap_or_else(PoisonError::into_inner) = networks;
     }
 
+    /// True where no list says who may look.
+    fn is_for_this_machine(&self) -> bool {
+        let allow = self.allow.read().unwrap_or_else(PoisonError::into_inner);
+        allow.is_empty()
+    }
+
     fn allows(&self, address: IpAddr) -> bool {
         let allow = self.allow.read().unwrap_or_else(PoisonError::into_inner);
         allow.allows(address)

@@ -1,6 +1,9 @@
 //! What is answered to which path.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use hyper::header;
+use hyper::http::uri::Authority;
 use hyper::{Request, Response, StatusCode};
 use serde_json::Value;
 
@@ -9,6 +12,9 @@ use crate::net::http::{self, Body, set, text};
 
 /// What there is to see.
 const PAGES: &str = "/metrics\n/healthz\n/status.json\n";
+/// What somebody is told who asks this machine in another's name.
+const ANOTHER: &str = "this is for this machine, which is localhost or an address; \
+    with status.allow any name will do\n";
 
 /// The answer to one request; what comes behind its head is not looked at.
 pub(super) fn answer<B>(request: &Request<B>, context: &Context) -> Response<Body> {
@@ -16,6 +22,9 @@ pub(super) fn answer<B>(request: &Request<B>, context: &Context) -> Response<Bod
     let mut response = match request.uri().path() {
         _ if !http::is_path(request.uri()) => {
             text(StatusCode::BAD_REQUEST, "a path is asked for\n")
+        }
+        _ if context.is_for_this_machine() && !is_this_machine(request) => {
+            text(StatusCode::MISDIRECTED_REQUEST, ANOTHER)
         }
         "/healthz" => http::health(method, &context.gate.hub.trouble()),
         path @ ("/" | "/metrics" | "/status.json") => {
@@ -42,4 +51,73 @@ pub(super) fn answer<B>(request: &Request<B>, context: &Context) -> Response<Bod
     set(&mut response, header::CACHE_CONTROL, "no-store");
     set(&mut response, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     response
+}
+
+/// False where another name than this machine's own is asked for: a web page can have its name
+/// stand for this machine, and read with a browser here what is there for this machine alone.
+fn is_this_machine<B>(request: &Request<B>) -> bool {
+    let target = request.uri().authority().map(Authority::as_str);
+    // A browser sends one.
+    let Some(asked) = target
+        .map(str::as_bytes)
+        .or_else(|| Some(request.headers().get(header::HOST)?.as_bytes()))
+    else {
+        return true;
+    };
+    let Ok(asked) = Authority::try_from(asked) else {
+        return false;
+    };
+    let host = asked.host();
+    let in_brackets = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    match in_brackets {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host.eq_ignore_ascii_case("localhost") || host.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(target: &str, host: Option<&str>) -> bool {
+        let mut request = Request::builder().uri(target);
+        if let Some(host) = host {
+            request = request.header(header::HOST, host);
+        }
+        is_this_machine(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn this_machine_is_localhost_or_an_address() {
+        for host in [
+            "localhost",
+            "LocalHost:9599",
+            "127.0.0.1",
+            "127.0.0.1:9599",
+            "[::1]:9599",
+        ] {
+            assert!(asks("/", Some(host)), "{host}");
+            assert!(
+                asks(&format!("http://{host}/"), Some("evil.example")),
+                "{host}"
+            );
+        }
+        assert!(asks("/", None));
+        for host in [
+            "evil.example",
+            "evil.example:9599",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "x@evil.example",
+            "[x]",
+            "",
+            "a b",
+        ] {
+            assert!(!asks("/", Some(host)), "{host}");
+        }
+        assert!(!asks("http://evil.example/", Some("localhost")));
+        assert!(!asks("/", Some("evil.example")));
+    }
 }
