@@ -97,6 +97,35 @@ fn one_file_takes_the_place_of_another() {
 }
 
 #[test]
+fn names_are_those_of_files() {
+    for name in [
+        "index.html",
+        "com.html",
+        "console",
+        "COM10",
+        "nul-1.txt",
+        "lpt",
+    ] {
+        assert!(os::is_plain_name(name), "{name}");
+    }
+    for name in [
+        "con",
+        "NUL.txt",
+        "Com1",
+        "lpt9.html",
+        "aux .x",
+        "COM¹",
+        "a.",
+        "a:b",
+        "A~1",
+    ] {
+        assert_eq!(os::is_plain_name(name), cfg!(not(windows)), "{name}");
+    }
+    let name = os::file_name(&Path::new("x").join("VscpD.x"));
+    assert_eq!(name, if cfg!(windows) { "vscpd.x" } else { "VscpD.x" });
+}
+
+#[test]
 fn a_lock_is_one_mans() {
     let place = TempDir::new().unwrap();
     let file = place.path().join("users.json");

@@ -8,16 +8,13 @@ use super::mqtt;
 use super::node::Node;
 use super::report::Report;
 use crate::event::Guid;
-use crate::os::daemon_files;
+use crate::os::{daemon_files, file_name};
 
 /// Where the daemon's file may be, best first: what its command line says, else its usual places.
 pub(super) fn locate(words: &[String], directory: &Path) -> Vec<PathBuf> {
-    let program = words.first().map(PathBuf::from).unwrap_or_default();
-    let program = program
-        .file_name()
-        .and_then(|name| name.to_str())
-        .map(|name| name.strip_suffix(EXE_SUFFIX).unwrap_or(name))
-        .unwrap_or_default();
+    let program = words.first().map(|word| file_name(Path::new(word)));
+    let program = program.unwrap_or_default();
+    let program = program.strip_suffix(EXE_SUFFIX).unwrap_or(&program);
     match program {
         "vscpd" | "mqttvscpd" => match option_c(&words[1..]) {
             Some(file) => vec![directory.join(file)],

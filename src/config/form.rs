@@ -84,9 +84,9 @@ pub(super) fn path() -> String {
     "[!\"$-)+->@-~]*".to_owned()
 }
 
-/// An absolute path of a file.
+/// An absolute path of a file, of any system.
 pub(super) fn absolute() -> String {
-    "/[\\s\\S]*".to_owned()
+    "(?:/|[A-Za-z]:[\\\\/]|\\\\\\\\)[\\s\\S]*".to_owned()
 }
 
 /// Web pages that may connect.

@@ -35,7 +35,7 @@ pub fn layout_of_host() -> Layout {
 
 /// True for `libvscphelper.so.15` and `vscphelper.dll`.
 fn is_helper(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = os::file_name(path);
     name.strip_prefix("lib")
         .unwrap_or(&name)
         .starts_with("vscphelper")

@@ -62,7 +62,7 @@ impl Telling {
             return;
         }
         let message = format!(
-            "{} lines of the log were dropped: the disk did not keep up, or took nothing",
+            "{} lines of the log were dropped: what takes them did not keep up, or took nothing",
             lost - self.told
         );
         let record = Record {

@@ -195,7 +195,7 @@ impl Logger {
         self.dispatch.clone()
     }
 
-    /// Lines that were dropped because the disk did not keep up.
+    /// Lines that were dropped because what takes them did not keep up.
     #[must_use]
     pub fn dropped(&self) -> usize {
         self.dropped.iter().map(ErrorCounter::dropped_lines).sum()

@@ -38,8 +38,8 @@ pub use system::net::{
 };
 pub use system::notices::Notices;
 pub use system::{
-    command_line, daemon_files, group, is_plain_name, is_root, libraries, log_file, machine_id,
-    machine_name, program, stay_loaded, syslog, thread_id, with_signals_blocked,
+    command_line, daemon_files, file_name, group, is_plain_name, is_root, libraries, log_file,
+    machine_id, machine_name, program, stay_loaded, syslog, thread_id, with_signals_blocked,
 };
 
 use crate::event::Guid;

@@ -8,7 +8,7 @@ pub(super) mod notices;
 use std::ffi::CStr;
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Priority;
 
@@ -97,6 +97,13 @@ pub fn log_file() -> PathBuf {
 #[must_use]
 pub fn is_plain_name(_name: &str) -> bool {
     true
+}
+
+/// The name of a file as the system compares names.
+#[must_use]
+pub fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// What tells this machine from all others, over restarts.

@@ -29,8 +29,8 @@ use super::{until_nul, wide};
 use crate::os::Exposure;
 
 /// What makes a file private, for people who have one that others can read.
-pub const PRIVATELY: &str = "take the others off it, by icacls FILE /inheritance:r /grant:r \
-                             \"%USERNAME%:F\" *S-1-5-18:F";
+pub const PRIVATELY: &str = "take the others off it, by icacls FILE /reset and then icacls \
+                             FILE /inheritance:r /grant:r \"%USERNAME%:F\" *S-1-5-18:F";
 
 /// What lets somebody read a file, change it, or give themselves leave to do so.
 const TOUCHES: u32 = FILE_READ_DATA

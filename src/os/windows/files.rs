@@ -1,5 +1,6 @@
 //! Files, as Windows knows them: who can read one stands in its access list.
 
+use std::borrow::Cow;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::windows::ffi::OsStrExt;
@@ -105,7 +106,7 @@ pub fn open_own(path: &Path, how: Opening, _readers: Readers) -> io::Result<File
 }
 
 fn create(path: &Path) -> io::Result<File> {
-    let path = wide(path);
+    let path = wide(path)?;
     let private = Private::new(false)?;
     // SAFETY: the path ends with a zero, and everything that is named lives until the call returns.
     let handle = unsafe {
@@ -135,7 +136,7 @@ pub fn create_own_folder(path: &Path, recursive: bool) -> io::Result<()> {
     if let (true, Some(above)) = (recursive, path.parent()) {
         fs::create_dir_all(above)?;
     }
-    let name = wide(path);
+    let name = wide(path)?;
     let private = Private::new(true)?;
     // SAFETY: the path ends with a zero, and the attributes live until the call returns.
     match unsafe { CreateDirectoryW(name.as_ptr(), &raw const private.attributes) } {
@@ -147,7 +148,7 @@ pub fn create_own_folder(path: &Path, recursive: bool) -> io::Result<()> {
     }
 }
 
-/// Nothing: [`replace`] keeps the owner and the access list.
+/// Nothing: [`replace`] keeps the access list. The owner is who has made the new one.
 ///
 /// # Errors
 /// None.
@@ -170,14 +171,24 @@ pub fn let_group_read(_file: &File, _group: u32) -> io::Result<()> {
 /// # Errors
 /// What the system says; then both are as they were.
 pub fn replace(new: &Path, path: &Path) -> io::Result<()> {
-    let (from, to) = (wide(new), wide(path));
-    // SAFETY: both paths end with a zero; the others may be null.
-    let done = unsafe { ReplaceFileW(to.as_ptr(), from.as_ptr(), null(), 0, null(), null()) };
+    let mut name = new.file_name().unwrap_or_default().to_owned();
+    name.push(".old");
+    let old = new.with_file_name(name);
+    let [from, to, kept] = [wide(new)?, wide(path)?, wide(&old)?];
+    // SAFETY: the paths end with a zero; the others may be null.
+    let done =
+        unsafe { ReplaceFileW(to.as_ptr(), from.as_ptr(), kept.as_ptr(), 0, null(), null()) };
     if done != 0 {
+        // It has the other's access list, where somebody who looks at it lets nobody remove it.
+        let _ = fs::remove_file(old);
         return Ok(());
     }
     let error = io::Error::last_os_error();
-    if is(&error, ERROR_FILE_NOT_FOUND) && new.exists() {
+    if path.exists() {
+        return Err(error);
+    }
+    // It stopped half way, with the old one under its other name; or there was none.
+    if fs::rename(old, path).is_err() && is(&error, ERROR_FILE_NOT_FOUND) {
         return fs::rename(new, path);
     }
     Err(error)
@@ -218,6 +229,18 @@ fn is(error: &io::Error, code: u32) -> bool {
     error.raw_os_error().map(i32::cast_unsigned) == Some(code)
 }
 
-fn wide(path: &Path) -> Vec<u16> {
-    path.as_os_str().encode_wide().chain([0]).collect()
+/// As the system wants paths. Their folders are written out, for such as are longer than 260
+/// characters.
+fn wide(path: &Path) -> io::Result<Vec<u16>> {
+    let folder = path.parent().map(fs::canonicalize);
+    let path = match (folder, path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => Cow::Owned(folder.join(name)),
+        _ => Cow::Borrowed(path),
+    };
+    let mut text: Vec<u16> = path.as_os_str().encode_wide().collect();
+    if text.contains(&0) {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    text.push(0);
+    Ok(text)
 }

@@ -9,7 +9,7 @@ pub(super) mod notices;
 
 use std::ffi::{CStr, OsString};
 use std::os::windows::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
 
 use windows_sys::Win32::Foundation::HMODULE;
@@ -126,10 +126,29 @@ fn data() -> PathBuf {
 
 /// True where a name in an URL is that of one file, and of no other by another way of writing it:
 /// a stream of a file (`a.txt:b`), its short name (`HIDDEN~1`), or one with dots or blanks behind
-/// it, which the system takes off.
+/// it, which the system takes off. Nor is that of a device a file's, whatever comes behind a dot.
 #[must_use]
 pub fn is_plain_name(name: &str) -> bool {
-    !name.contains([':', '~', '*', '?', '"', '<', '>', '|']) && !name.ends_with(['.', ' '])
+    let stem = name.split('.').next().unwrap_or_default().trim_end();
+    !name.contains([':', '~', '*', '?', '"', '<', '>', '|'])
+        && !name.ends_with(['.', ' '])
+        && !is_device(&stem.to_ascii_uppercase())
+}
+
+/// True for the name of a device, in capitals, which a file of that name is in each folder.
+fn is_device(name: &str) -> bool {
+    let port = name.strip_prefix("COM").or(name.strip_prefix("LPT"));
+    match port.map(|number| number.chars().collect::<Vec<_>>()) {
+        Some(number) => matches!(number[..], ['0'..='9' | '¹' | '²' | '³']),
+        None => matches!(name, "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"),
+    }
+}
+
+/// The name of a file as the system compares names: without a difference of case.
+#[must_use]
+pub fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().to_lowercase()
 }
 
 /// What tells this machine from all others, over restarts.
@@ -194,7 +213,7 @@ pub fn syslog(priority: Priority, ident: &str, message: &str) {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(MOST);
-    let message = wide(&clean.collect::<String>());
+    let message = wide(&without_inserts(&clean.collect::<String>()));
     let ident = wide(ident);
     let kind = match priority {
         Priority::Error => EVENTLOG_ERROR_TYPE,
@@ -211,6 +230,20 @@ pub fn syslog(priority: Priority, ident: &str, message: &str) {
         ReportEventW(log, kind, 0, 1, null_mut(), 1, 0, lines.as_ptr(), null());
         DeregisterEventSource(log);
     }
+}
+
+/// A text in which the viewer finds nothing to put another text for, as it does for `%1`.
+fn without_inserts(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut before = ' ';
+    for c in text.chars() {
+        if before == '%' && c.is_ascii_digit() {
+            clean.push(' ');
+        }
+        clean.push(c);
+        before = c;
+    }
+    clean
 }
 
 /// As the system wants texts.
