@@ -111,19 +111,21 @@ pub(crate) fn count_json(stream: &mut TcpStream, mut left: usize) {
     }
 }
 
-/// Reads until a payload with these words has come.
-pub(crate) fn read_until(stream: &mut TcpStream, words: &str) {
+/// How many publications have a topic; reads until one has the other, which is as long.
+pub(crate) fn count_until(stream: &mut TcpStream, topic: &str, last: &str) -> usize {
+    let [topic, last] = [topic, last].map(memmem::Finder::new);
     let mut buffer = vec![0; 256 * 1024];
-    // The words may come in two pieces.
-    let mut kept = 0;
+    let (mut found, mut kept) = (0, 0);
     loop {
         let count = stream.read(&mut buffer[kept..]).unwrap();
         assert!(count > 0, "it ends too soon");
         let filled = kept + count;
-        if memmem::find(&buffer[..filled], words.as_bytes()).is_some() {
-            return;
+        found += topic.find_iter(&buffer[..filled]).count();
+        if last.find(&buffer[..filled]).is_some() {
+            return found;
         }
-        kept = filled.min(words.len());
+        // It may come in two pieces.
+        kept = filled.min(topic.needle().len() - 1);
         buffer.copy_within(filled - kept..filled, 0);
     }
 }

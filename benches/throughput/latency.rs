@@ -54,7 +54,8 @@ pub(crate) fn both_ways() -> bool {
     true
 }
 
-/// Writes so many at a steady rate, and says how long each took to the other side.
+/// Writes so many at a steady rate, and says how long each took to the other side from when it was
+/// due: a machine that is late counts too.
 fn measure(
     what: &str,
     mut writer: TcpStream,
@@ -73,7 +74,8 @@ fn measure(
             for (at, packet) in (0..).zip(packets) {
                 let due = start + Duration::from_secs(1) * at / RATE;
                 thread::sleep(due.saturating_duration_since(Instant::now()));
-                sent.push(Instant::now());
+                // Who has to wait before it can be written waits as well.
+                sent.push(due);
                 writer.write_all(&packet).unwrap();
             }
             sent
@@ -100,7 +102,7 @@ fn measure(
     );
 }
 
-/// When each came, in the order of their numbers; all have to.
+/// When each came, in the order in which they were sent, as both ways keep it; all have to.
 fn arrivals(reader: &mut TcpStream) -> Vec<Instant> {
     // An event is known by its class and type, whatever is around it.
     let event = Finder::new(",20,3,");

@@ -121,10 +121,12 @@ fn to_the_broker(port: u16, members: &str, format: &str, qos: u8, more: &str) ->
             // What comes last is behind all others, in the order that they were sent.
             let mut subscriber = broker::connect(port, Some("out/#"));
             timed(|| {
+                let reading =
+                    thread::spawn(move || broker::count_until(&mut subscriber, "out/3", "out/9"));
                 blast(address, COUNT).join().unwrap();
                 let mut last = crate::support::client::Client::log_in(address);
                 last.must("send 0,20,9,,,,-");
-                broker::read_until(&mut subscriber, "out/9");
+                assert_eq!(reading.join().unwrap(), COUNT, "the broker dropped some");
             })
         },
     );
