@@ -291,7 +291,16 @@ fn pages_of_other_origins_do_not_get_in() {
         "{log}"
     );
     assert!(log.contains("origin=- reason"), "{log}");
+    // Who goes on asking has to come again.
+    let mut raw = Raw::connect(server.address());
+    let headers = [&OPENING[..], &[("Origin", "http://again.example")]].concat();
+    raw.try_send(request("GET /ws1", &headers).repeat(1000));
+    let response = raw.response();
+    assert_eq!(response.status, 403);
+    assert_eq!(response.header("connection"), Some("close"));
+    assert_eq!(raw.rest_or_reset(), b"");
     server.driver.close();
+    assert_eq!(server.log().matches("again.example").count(), 1);
     let server = Server::start("", "");
     let response = open(&server, "/ws1", &[("Origin", "https://any.example")]);
     assert_eq!(response.status, 101);

@@ -67,7 +67,10 @@ pub(super) fn open(
         let told = request.headers().get(header::ORIGIN);
         let origin = told.and_then(|origin| origin.to_str().ok());
         audit::page_refused(peer, origin.unwrap_or_default());
-        return refuse(StatusCode::FORBIDDEN, "not from pages of this origin\n");
+        let mut refusal = text(StatusCode::FORBIDDEN, "not from pages of this origin\n");
+        // Who goes on asking has to connect again, and fills the log no faster than by that.
+        set(&mut refusal, header::CONNECTION, "close");
+        return Err(Box::new(refusal));
     }
     let name = match dialect {
         Dialect::Ws1 => "vscp-std",
