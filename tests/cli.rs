@@ -218,6 +218,25 @@ fn a_wrong_password() {
 }
 
 #[test]
+fn a_password_that_is_said_back() {
+    let server = Server::new(vec![vec![
+        step(
+            "USER admin",
+            "+OK - User name accepted, password please\r\n",
+        ),
+        step("PASS guess", "-OK - Not this: PASS guess\r\n"),
+    ]]);
+    let args = ["--password", "guess", "0,20,3,,,,-"];
+    let (code, _, stderr) = run("send", &server.host, &args);
+    assert_eq!(code, 1);
+    assert_eq!(
+        stderr,
+        "vscp-link: the login was refused: -OK - Not this: PASS …\n"
+    );
+    server.done();
+}
+
+#[test]
 fn nobody_there() {
     let host = nowhere();
     for command in [&["send", "0,20,3,,,,-"][..], &["monitor"]] {

@@ -10,7 +10,7 @@ use vscpl2drv_link::wire::link::frames::{FrameError, Frames};
 use zeroize::Zeroizing;
 
 use crate::address::{Address, Place};
-use crate::failure::printable;
+use crate::failure::{printable, without};
 use crate::lines::Lines;
 use crate::messages::{Key, Messages};
 use crate::no_websocket::WebError;
@@ -187,9 +187,10 @@ impl Client {
         for (command, word) in [("USER", user), ("PASS", password)] {
             let reply = self.command(&[command, word])?;
             if !reply.ok {
+                let words = without(&reply.status, password);
                 return Err(match &self.way {
-                    Way::Link(..) => ClientError::Login(reply.status),
-                    Way::Web(..) => WebError::Login(reply.status).into(),
+                    Way::Link(..) => ClientError::Login(words),
+                    Way::Web(..) => WebError::Login(words).into(),
                 });
             }
         }

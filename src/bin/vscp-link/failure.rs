@@ -71,16 +71,30 @@ impl Failure {
     }
 }
 
+/// What makes a terminal show the text behind it in another order.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// A message for people on stderr. One that cannot be written has nowhere else to go.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "vscp-link: {message}");
+}
+
+/// What somebody says without the password that was told to them: some say back what they do not
+/// like.
+pub(crate) fn without(text: &str, password: &str) -> String {
+    match printable(password).as_str() {
+        "" => text.to_owned(),
+        password => text.replace(password, "…"),
+    }
 }
 
 /// Text of somebody else's that is safe to show on a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() {
+        if c.is_control() || is_direction(c) {
             out.extend(c.escape_default());
         } else {
             out.push(c);

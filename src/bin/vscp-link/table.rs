@@ -1,8 +1,12 @@
 //! Rows with columns.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use crate::failure::{Failure, printable};
+
+/// Characters of a cell that are shown: others wrote it, and each row is as wide as the widest.
+const MOST: usize = 256;
 
 /// Prints rows, the first of which has the names of the columns. What others have written into
 /// them is made harmless.
@@ -18,7 +22,7 @@ pub(crate) fn print<const N: usize>(rows: &[[String; N]]) -> Result<(), Failure>
 pub(crate) fn render<const N: usize>(rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
-        .map(|row| row.each_ref().map(|cell| printable(cell)))
+        .map(|row| row.each_ref().map(|cell| printable(&shortened(cell))))
         .collect();
     let width = |at: usize| {
         let cells = rows.iter().map(|row| row[at].chars().count());
@@ -37,6 +41,14 @@ pub(crate) fn render<const N: usize>(rows: &[[String; N]]) -> String {
     out
 }
 
+/// A cell, or as much of it as the width of all others can be.
+fn shortened(cell: &str) -> Cow<'_, str> {
+    match cell.char_indices().nth(MOST) {
+        None => Cow::Borrowed(cell),
+        Some((end, _)) => Cow::Owned(format!("{}…", &cell[..end])),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -47,5 +59,16 @@ mod tests {
         let rows = rows.map(|row| row.map(str::to_owned));
         assert_eq!(render(&rows), "A   LONG    C\n1   b\n22  \\u{1b}  c\n");
         assert_eq!(render::<2>(&[]), "");
+    }
+
+    #[test]
+    fn nobody_makes_a_column_as_wide_as_they_like() {
+        let rows = [
+            ["ä".repeat(100_000), "x".to_owned()],
+            ["b".to_owned(), "c".to_owned()],
+        ];
+        let text = render(&rows);
+        assert!(text.starts_with(&("ä".repeat(MOST) + "…  x\n")), "{text}");
+        assert!(text.chars().count() < 3 * MOST);
     }
 }
