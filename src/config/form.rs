@@ -55,7 +55,9 @@ pub(super) fn interface(schemes: &[&str], suffix: &str) -> String {
     let schemes = schemes.join("|");
     let port = format!("[0-9]+{suffix}");
     let host = "(?:\\*|[-0-9A-Za-z._]*|\\[[0-9a-fA-F:.]+\\])";
-    format!("(?:(?:{schemes})://)?(?:\\+{port}|{host}(?::{port})?|{port})/?")
+    // Without brackets the last number is the port.
+    let bare = format!("[0-9a-fA-F:.]+:{port}");
+    format!("(?:(?:{schemes})://)?(?:\\+{port}|{host}(?::{port})?|{bare}|{port})/?")
 }
 
 /// A host with one of these protocols before it, or none.
@@ -86,7 +88,7 @@ pub(super) fn path() -> String {
 
 /// An absolute path of a file, of any system.
 pub(super) fn absolute() -> String {
-    "(?:/|[A-Za-z]:[\\\\/]|\\\\\\\\)[\\s\\S]*".to_owned()
+    "(?:/|[A-Za-z]:[\\\\/](?!/)|\\\\\\\\)[\\s\\S]*".to_owned()
 }
 
 /// Web pages that may connect.

@@ -15,6 +15,9 @@ pub enum InterfaceError {
     /// A port that is none.
     #[error("{0:?} is not a port from 0 to 65535")]
     Port(String),
+    /// An IPv6 address that cannot be told from its port.
+    #[error("{0:?} is not an address; one of IPv6 stands in brackets, as in [::1]:9598")]
+    Brackets(String),
     /// A host that is none.
     #[error("{0:?} is not an address or a host name")]
     Host(String),
@@ -132,7 +135,14 @@ impl Interface {
         }
         match rest.rsplit_once(':') {
             Some(("" | "*", port)) => Ok(made(InterfaceHost::AllV4, read_port(port)?)),
-            Some((host, port)) => Ok(made(read_host(host)?, read_port(port)?)),
+            Some((host, port)) => {
+                let bare = |_| InterfaceError::Brackets(crate::event::number::clip(rest));
+                let host = match host.contains(':') {
+                    true => read_host(host).map_err(bare)?,
+                    false => read_host(host)?,
+                };
+                Ok(made(host, read_port(port)?))
+            }
             None if rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains('.') => {
                 Ok(made(InterfaceHost::AllV4, read_port(rest)?))
             }

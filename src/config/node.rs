@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 use super::ask::Ask;
 use super::report::{Place, Report};
 
+/// What is wrong with a string that is one for JSON alone: nothing else in it can be.
+const HALF: &str = "half of a character, as \\ud800 is one, stands for nothing";
+
 /// A value somewhere in a source.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'a> {
@@ -143,12 +146,13 @@ impl<'a> Node<'a> {
 
     pub(super) fn text(&self, report: &mut Report) -> Option<String> {
         report.ask(&self.path, || Ask::Text);
-        let text = self
-            .is_string()
-            .then(|| serde_json::from_str(self.raw).ok())
-            .flatten();
-        if text.is_none() {
+        if !self.is_string() {
             self.wrong(report, "a string");
+            return None;
+        }
+        let text = serde_json::from_str(self.raw).ok();
+        if text.is_none() {
+            report.error(self, HALF);
         }
         text
     }
@@ -165,14 +169,14 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// A whole number within bounds, written as a number.
+    /// A whole number within bounds, written as a number in any way that JSON has for it.
     pub(super) fn number(&self, least: u64, most: u64, report: &mut Report) -> Option<u64> {
         if !self.is_number() {
             self.wrong(report, "a number");
             return None;
         }
         report.ask(&self.path, || Ask::Number(least, most));
-        match self.raw.parse::<u64>() {
+        match self.raw.parse::<u64>().or_else(|_| whole(self.raw)) {
             Ok(number) if (least..=most).contains(&number) => Some(number),
             _ => {
                 let text = format!("a whole number from {least} to {most} was expected");
@@ -191,12 +195,13 @@ impl<'a> Node<'a> {
 
     /// The members of an object whose keys are told to the report elsewhere.
     pub(super) fn fields(&self, report: &mut Report) -> Option<Vec<(String, Self)>> {
-        let parsed = self.is_object().then(|| {
-            let mut json = serde_json::Deserializer::from_str(self.raw);
-            json.deserialize_map(Members).ok()
-        });
-        let Some(Some(members)) = parsed else {
+        if !self.is_object() {
             self.wrong(report, "an object");
+            return None;
+        }
+        let mut json = serde_json::Deserializer::from_str(self.raw);
+        let Ok(members) = json.deserialize_map(Members) else {
+            report.error(self, format!("one of its keys: {HALF}"));
             return None;
         };
         let node = |(name, raw): (String, &'a str)| {
@@ -264,6 +269,16 @@ impl<'a> Node<'a> {
             .iter()
             .map(|node| node.text(report))
             .collect()
+    }
+}
+
+/// A whole number that is written with a point or an exponent.
+fn whole(text: &str) -> Result<u64, ()> {
+    /// Up to here each whole number is one.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    match text.parse::<f64>() {
+        Ok(number) if number.fract() == 0.0 && (0.0..=MOST).contains(&number) => Ok(number as u64),
+        _ => Err(()),
     }
 }
 

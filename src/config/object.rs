@@ -1,8 +1,11 @@
 //! An object whose keys are taken one by one; what nobody takes is unknown.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
 use super::ask::Ask;
 use super::node::Node;
-use super::report::Report;
+use super::report::{Report, Severity};
 
 /// The members of an object that are still to be read.
 #[derive(Debug)]
@@ -18,12 +21,17 @@ impl<'a> Object<'a> {
     /// Takes an object apart; `None`, and a report, where it is none.
     pub(super) fn new(node: &Node<'a>, report: &mut Report) -> Option<Self> {
         let mut members: Vec<(String, Option<Node<'a>>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         for (name, node) in node.fields(report)? {
-            if let Some(before) = members.iter_mut().find(|(known, _)| *known == name) {
-                report.warn(&node, "the key stands here a second time; this one counts");
-                before.1 = Some(node);
-            } else {
-                members.push((name, Some(node)));
+            match places.entry(name) {
+                Entry::Occupied(before) => {
+                    report.warn(&node, "the key stands here a second time; this one counts");
+                    members[*before.get()].1 = Some(node);
+                }
+                Entry::Vacant(place) => {
+                    members.push((place.key().clone(), Some(node)));
+                    place.insert(members.len() - 1);
+                }
             }
         }
         let path = node.path().to_owned();
@@ -195,6 +203,9 @@ impl<'a> Object<'a> {
             let Some(node) = node else { continue };
             if self.known.contains(&name.as_str()) || self.aliases.contains(&name.as_str()) {
                 continue;
+            }
+            if !report.has_room(Severity::Warning) {
+                break;
             }
             let hint = match self.nearest(name) {
                 Some(known) => format!("; did you mean \"{known}\"?"),

@@ -193,12 +193,7 @@ impl Report {
     }
 
     pub(super) fn error(&mut self, node: &Node<'_>, message: impl Into<String>) {
-        self.add(
-            Some(node.place()),
-            Severity::Error,
-            node.path(),
-            message.into(),
-        );
+        self.about(node, Severity::Error, message.into());
     }
 
     /// An error of this value, whatever else is in the file.
@@ -213,12 +208,14 @@ impl Report {
     }
 
     pub(super) fn warn(&mut self, node: &Node<'_>, message: &str) {
-        self.add(
-            Some(node.place()),
-            Severity::Warning,
-            node.path(),
-            message.to_owned(),
-        );
+        self.about(node, Severity::Warning, message.to_owned());
+    }
+
+    /// Where a value stands is looked for where somebody gets to read it.
+    fn about(&mut self, node: &Node<'_>, severity: Severity, message: String) {
+        if self.has_room(severity) {
+            self.add(Some(node.place()), severity, node.path(), message);
+        }
     }
 
     fn add(&mut self, place: Option<Place>, severity: Severity, key: &str, message: String) {
@@ -233,9 +230,17 @@ impl Report {
     }
 
     fn push(&mut self, problem: Problem) {
-        if self.problems.len() < Self::MOST || problem.severity == Severity::Error {
-            self.problems.truncate(2 * Self::MOST);
+        if self.has_room(problem.severity) {
             self.problems.push(problem);
         }
+    }
+
+    /// Warnings leave room for errors.
+    pub(super) fn has_room(&self, severity: Severity) -> bool {
+        self.problems.len()
+            < match severity {
+                Severity::Warning => Self::MOST,
+                Severity::Error => 2 * Self::MOST,
+            }
     }
 }

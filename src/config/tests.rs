@@ -294,6 +294,43 @@ fn values_out_of_bounds() {
 }
 
 #[test]
+fn a_whole_number_is_one_however_it_is_written() {
+    for text in ["100", "100.0", "1e2", "1E+2", "1000e-1"] {
+        let config = driver(&format!("{{\"max-clients\": {text}}}")).0;
+        assert_eq!(config.limits.max_clients, 100, "{text}");
+    }
+    for text in ["100.5", "-1e2", "1e400", "1e300"] {
+        let errors = refused(&format!("{{\"max-clients\": {text}}}"));
+        assert!(
+            errors[0].contains(&format!("{text} was found")),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn half_a_character_is_said_to_be_one() {
+    for text in [
+        "{\"path-users\": \"\\ud800\"}",
+        "{\"mqtt\": {\"\\udc00\": 1}}",
+    ] {
+        let errors = refused(text);
+        assert!(errors[0].contains("half of a character"), "{errors:?}");
+    }
+}
+
+#[test]
+fn many_problems_are_a_thousand_and_errors_are_seen_behind_warnings() {
+    let strange: String = (0..5000).map(|n| format!("\"x{n}\": 1, ")).collect();
+    let warnings = warned(&format!("{{{strange} \"write\": true}}"));
+    assert_eq!(warnings.len(), 1000);
+    let wrong: String = (0..5000).map(|n| format!("\"x{n}\": \"\", ")).collect();
+    let text = format!("{{{strange} \"variables\": {{{wrong} \"y\": \"\"}}}}");
+    let errors = refused(&text);
+    assert_eq!(errors.len(), 2000);
+}
+
+#[test]
 fn brokers() {
     let at = |host: &str| {
         let mqtt = driver(&format!("{{\"mqtt\": {{{host}}}}}"))

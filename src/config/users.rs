@@ -1,5 +1,7 @@
 //! The users file.
 
+use std::collections::HashSet;
+
 use super::ask::Ask;
 use super::driver::{filter, remotes, text_if_set};
 use super::form;
@@ -24,11 +26,12 @@ pub(super) fn read(root: &Node<'_>, report: &mut Report) -> Option<UserTable> {
         return None;
     };
     let mut users: Vec<User> = Vec::new();
+    let mut names = HashSet::new();
     for node in list.list(report)? {
         let Some(user) = user(&node, report) else {
             continue;
         };
-        if users.iter().any(|known| known.name == user.name) {
+        if !names.insert(user.name.clone()) {
             report.error(&node, format!("there are two users {:?}", user.name));
             continue;
         }
