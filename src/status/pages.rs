@@ -68,6 +68,7 @@ fn is_this_machine<B>(request: &Request<B>) -> bool {
         return false;
     };
     let host = asked.host();
+    let host = host.strip_suffix('.').unwrap_or(host);
     let in_brackets = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
@@ -94,6 +95,7 @@ mod tests {
         for host in [
             "localhost",
             "LocalHost:9599",
+            "localhost.",
             "127.0.0.1",
             "127.0.0.1:9599",
             "[::1]:9599",
