@@ -2,10 +2,12 @@
 
 use memchr::memchr;
 
-/// Bytes of a buffer: more than any line, and than any packet that a broker should have for us.
+/// Bytes of a buffer: more than any line, and than any packet that is kept as a whole.
 const MOST: usize = 1024 * 1024;
+/// Bytes that are kept of a packet that is larger: its topic and its identifier are among them.
+const KEPT: usize = 128 * 1024;
 
-/// A line or a packet that has no end.
+/// A line that has no end, or a length that is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
@@ -14,6 +16,8 @@ pub(super) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// Bytes of a large packet that have not come and are not wanted.
+    skipped: usize,
 }
 
 impl Input {
@@ -23,6 +27,7 @@ impl Input {
             bytes: vec![0; size],
             start: 0,
             end: 0,
+            skipped: 0,
         }
     }
 
@@ -64,11 +69,16 @@ impl Input {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// The next packet of MQTT: its first byte, and what comes after its length.
+    /// The next packet of MQTT: its first byte, and what comes after its length. Others publish
+    /// what they like under a topic: of a packet that is larger than the buffer may be the end is
+    /// missing.
     ///
     /// # Errors
-    /// [`TooLong`] where its length is none, or more than there may be.
+    /// [`TooLong`] where its length is none.
     pub(super) fn packet(&mut self) -> Result<Option<(u8, &[u8])>, TooLong> {
+        let unwanted = self.skipped.min(self.end - self.start);
+        self.start += unwanted;
+        self.skipped -= unwanted;
         let rest = &self.bytes[self.start..self.end];
         let mut length = 0;
         for n in 0.. {
@@ -76,15 +86,17 @@ impl Input {
                 return Ok(None);
             };
             length |= usize::from(byte & 0x7F) << (7 * n);
-            if length > MOST - 8 || n == 3 && byte > 0x7F {
+            if n == 3 && byte > 0x7F {
                 return Err(TooLong);
             }
             if byte <= 0x7F {
                 let head = 2 + n;
-                let Some(body) = rest.get(head..head + length) else {
+                let kept = if length > MOST - 8 { KEPT } else { length };
+                let Some(body) = rest.get(head..head + kept) else {
                     return Ok(None);
                 };
-                self.start += head + length;
+                self.start += head + kept;
+                self.skipped = length - kept;
                 return Ok(Some((rest[0], body)));
             }
         }
@@ -145,10 +157,29 @@ mod tests {
         push(&mut input, &vec![b'x'; MOST]);
         assert!(input.line().is_none());
         assert_eq!(input.room(), Err(TooLong));
-        for bytes in [&b"\x30\xFF\xFF\xFF\x7F"[..], b"\x30\x80\x80\x80\x80\x01"] {
+        let mut input = Input::new(1);
+        push(&mut input, b"\x30\x80\x80\x80\x80\x01");
+        assert_eq!(input.packet(), Err(TooLong));
+    }
+
+    #[test]
+    fn a_large_packet_takes_no_memory_and_hides_nothing() {
+        const SIZE: usize = 3 * 1024 * 1024;
+        let mut bytes = vec![0x32, 0x80, 0x80, 0xC0, 0x01, 0, 1, b'a', 7, 9];
+        bytes.resize(5 + SIZE, b'x');
+        bytes.extend([0x40, 2, 0, 1]);
+        for chunk in [1000, KEPT + 5, 1 << 16] {
             let mut input = Input::new(1);
-            push(&mut input, bytes);
-            assert_eq!(input.packet(), Err(TooLong));
+            let mut found = Vec::new();
+            for part in bytes.chunks(chunk) {
+                push(&mut input, part);
+                while let Some((first, body)) = input.packet().unwrap() {
+                    found.push((first, body.len(), body[..2].to_vec()));
+                }
+            }
+            let expected = [(0x32, KEPT, vec![0, 1]), (0x40, 2, vec![0, 1])];
+            assert_eq!(found, expected, "{chunk} at a time");
+            assert!(input.bytes.len() < MOST, "{}", input.bytes.len());
         }
     }
 }
