@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use support::client::Client;
 use support::hosted::Server;
 use support::lossy::{Lossy, Script};
 use support::mosquitto::{Mosquitto, free_port, publish};
-use support::program::{End, end, run, start};
+use support::program::{End, bench, end, interrupt, run, start};
 use support::tools::{root, wait_until};
 
 const EVENT: &str = "0,20,3,,,,00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:01,0,1";
@@ -44,25 +44,6 @@ fn bridged(broker: &Mosquitto, qos: u8, format: &str) -> Server {
     server
 }
 
-/// Ctrl-C.
-fn interrupt(child: &Child) {
-    let mut kill = Command::new("kill");
-    kill.arg("-INT").arg(child.id().to_string());
-    assert!(kill.status().unwrap().success());
-}
-
-/// Runs it with these words, and JSON.
-fn bench(words: &str, host: impl ToString, code: i32) -> Value {
-    let host = host.to_string();
-    let words = format!("bench {words} --user admin --json");
-    let (found, stdout, stderr) = run(&words, &host, &[]);
-    assert_eq!(found, code, "{stdout}{stderr}");
-    // No terminal: no progress.
-    assert_eq!(stderr.lines().count(), usize::from(code == 1), "{stderr}");
-    assert_eq!(stdout.lines().count(), 1, "{stdout}");
-    serde_json::from_str(&stdout).unwrap()
-}
-
 /// The only way, each of whose events came once and in order.
 fn all_came(report: &Value, from: &str, to: &str, expected: u64) {
     assert_eq!(report["paths"].as_array().unwrap().len(), 1, "{report}");
@@ -82,6 +63,8 @@ fn way_is_good(path: &Value, from: &str, to: &str, expected: u64) {
         "foreign",
         "refused",
         "unanswered",
+        "unaccepted",
+        "under_way",
     ] {
         assert_eq!(path[trouble], 0, "{trouble} in {path}");
     }

@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 const GREETING: &[u8] = b"Welcome\r\nVersion: 1.0.0-0\r\n+OK - Success.\r\n";
 const OK: &[u8] = b"+OK - Success.\r\n";
@@ -20,8 +21,14 @@ pub enum Script {
     Lose,
     /// It comes after the next one.
     Later,
+    /// It is taken, and comes after this time.
+    After(Duration),
     /// It is refused with these words.
     Refuse(&'static str),
+    /// It is refused with these words, and comes nevertheless.
+    Pretend(&'static str),
+    /// It comes, and is not answered.
+    Quietly,
     /// It is not answered, and nothing after it.
     Silence,
     /// All connections end.
@@ -44,6 +51,8 @@ struct Shared {
     listeners: Mutex<Vec<TcpStream>>,
     everybody: Mutex<Vec<TcpStream>>,
     logins: AtomicUsize,
+    /// Nobody gets into the receive loop.
+    loopless: AtomicBool,
 }
 
 impl Lossy {
@@ -58,6 +67,7 @@ impl Lossy {
             listeners: Mutex::default(),
             everybody: Mutex::default(),
             logins: AtomicUsize::new(0),
+            loopless: AtomicBool::new(false),
         });
         let kept = Arc::clone(&shared);
         thread::spawn(move || {
@@ -81,6 +91,11 @@ impl Lossy {
         self.shared.logins.load(Ordering::SeqCst)
     }
 
+    /// From now on nobody gets into the receive loop.
+    pub fn refuse_loop(&self) {
+        self.shared.loopless.store(true, Ordering::SeqCst);
+    }
+
     /// Ends all connections.
     pub fn close(&self) {
         self.shared.close();
@@ -99,6 +114,13 @@ impl Drop for Lossy {
 }
 
 impl Shared {
+    /// Everybody in the receive loop gets it.
+    fn tell(&self, text: &str) {
+        // Those of a run before are gone.
+        let mut listeners = self.listeners.lock().unwrap();
+        listeners.retain_mut(|one| one.write_all(text.as_bytes()).is_ok());
+    }
+
     fn close(&self) {
         for one in &*self.everybody.lock().unwrap() {
             let _ = one.shutdown(Shutdown::Both);
@@ -106,20 +128,30 @@ impl Shared {
     }
 }
 
-fn serve(mut stream: TcpStream, shared: &Shared) {
+fn serve(mut stream: TcpStream, shared: &Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let kept = stream.try_clone().unwrap();
     shared.everybody.lock().unwrap().push(kept);
     let lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let _ = stream.write_all(GREETING);
-    let (mut held, mut silent) = (None, false);
+    let (mut held, mut silent) = (String::new(), false);
     for line in lines.map_while(Result::ok) {
         let answer = match line.strip_prefix("SEND ") {
             _ if silent => continue,
             Some(event) => {
                 let data: Vec<&str> = event.split(',').skip(7).collect();
-                match (shared.decide)(number(&data)) {
+                let script = (shared.decide)(number(&data));
+                let event = format!("{HEAD},{}\r\n", data.join(","));
+                match script {
                     Script::Refuse(words) => format!("{words}\r\n").into_bytes(),
+                    Script::Pretend(words) => {
+                        shared.tell(&event);
+                        format!("{words}\r\n").into_bytes()
+                    }
+                    Script::Quietly => {
+                        shared.tell(&event);
+                        continue;
+                    }
                     Script::Silence => {
                         silent = true;
                         continue;
@@ -128,14 +160,24 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
                         shared.close();
                         return;
                     }
+                    Script::After(time) => {
+                        let shared = Arc::clone(shared);
+                        thread::spawn(move || {
+                            thread::sleep(time);
+                            shared.tell(&event);
+                        });
+                        OK.to_vec()
+                    }
                     script => {
-                        let event = format!("{HEAD},{}\r\n", data.join(","));
                         hand_on(script, event, &mut held, shared);
                         OK.to_vec()
                     }
                 }
             }
             None if line == "QUIT" => break,
+            None if line == "RCVLOOP" && shared.loopless.load(Ordering::SeqCst) => {
+                b"-OK - No rights\r\n".to_vec()
+            }
             None if line == "RCVLOOP" => {
                 let _ = stream.write_all(b"+OK - Receive loop entered.\r\n+OK\r\n");
                 let kept = stream.try_clone().unwrap();
@@ -153,20 +195,15 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// Gives an event to everybody, and one that was held back after it.
-fn hand_on(script: Script, event: String, held: &mut Option<String>, shared: &Shared) {
+/// Gives an event to everybody, and those that were held back after it.
+fn hand_on(script: Script, event: String, held: &mut String, shared: &Shared) {
     let mut text = match script {
-        Script::Later => {
-            *held = Some(event);
-            return;
-        }
+        Script::Later => return held.push_str(&event),
         Script::Copies(count) => event.repeat(count),
         _ => String::new(),
     };
-    text.push_str(&held.take().unwrap_or_default());
-    // Those of a run before are gone.
-    let mut listeners = shared.listeners.lock().unwrap();
-    listeners.retain_mut(|one| one.write_all(text.as_bytes()).is_ok());
+    text.push_str(&std::mem::take(held));
+    shared.tell(&text);
 }
 
 fn number(data: &[&str]) -> u32 {

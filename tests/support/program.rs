@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::Value;
+
 /// What a program left behind: exit code, stdout, stderr.
 pub type End = (i32, String, String);
 
@@ -42,6 +44,25 @@ pub fn end(child: Child) -> End {
 /// Runs it to its end.
 pub fn run(words: &str, host: &str, args: &[&str]) -> End {
     end(start(words, host, args))
+}
+
+/// Ctrl-C.
+pub fn interrupt(child: &Child) {
+    let mut kill = Command::new("kill");
+    kill.arg("-INT").arg(child.id().to_string());
+    assert!(kill.status().unwrap().success());
+}
+
+/// Runs the load generator with these words, to its end, which must have this code: its report.
+pub fn bench(words: &str, host: impl ToString, code: i32) -> Value {
+    let host = host.to_string();
+    let words = format!("bench {words} --user admin --json");
+    let (found, stdout, stderr) = run(&words, &host, &[]);
+    assert_eq!(found, code, "{stdout}{stderr}");
+    // No terminal: no progress.
+    assert_eq!(stderr.lines().count(), usize::from(code == 1), "{stderr}");
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    serde_json::from_str(&stdout).unwrap()
 }
 
 /// A key file.

@@ -24,8 +24,9 @@ or idle clients were put out.
 
 A row of the report is a way. EXPECTED are the events that were taken, once for each
 receiver; LOST of them did not come, DOUBLED came once more, LATE came after younger ones,
-STALE are so old that nobody knows whether they had come. Times are in microseconds: from
-writing to the answer (ANSWERS), and from writing to the arrival.
+STALE are so old that nobody knows whether they had come, UNACCEPTED came though they were
+refused or not answered. Times are in microseconds: from writing to the answer (ANSWERS), and
+from writing to the arrival.
 
 --json prints one object:
   bench, server, broker      what was measured, and where; broker may be null
@@ -34,9 +35,11 @@ writing to the answer (ANSWERS), and from writing to the arrival.
   paths[]                    one for each way that events took:
     from, to                 client or broker; to is null where nobody counts
     sent, accepted, refused, unanswered, send_seconds, accepted_per_second
-    behind_us                the longest that an event was sent too late; null without a rate
+    behind_us                the longest that an event was sent too late, or was due unsent; null
+                             without a rate
     answer_us                times of answers: count, min, p50, p90, p99, p999, max; or null
-    receivers, expected, received, lost, doubled, out_of_order, stale, foreign
+    receivers, expected, received, lost, doubled, out_of_order, stale, unaccepted, foreign
+    under_way                may still have come when Ctrl-C ended it
     receive_seconds, received_per_second
     latency_us               as answer_us
   clients                    of bench idle: wanted, open, closed; else null

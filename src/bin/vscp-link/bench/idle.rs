@@ -1,6 +1,6 @@
 //! Clients that log in and stay: what each of them costs.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::process::Usage;
 use super::progress::{Progress, Step};
 use super::report::Clients;
 use super::wire::{BenchError, Link};
+use crate::client::ClientError;
 use crate::failure::Failure;
 
 /// How often it is looked.
@@ -44,17 +45,22 @@ pub(super) async fn run(
     progress: &mut Progress,
 ) -> Result<Outcome, Failure> {
     let (open, closed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    // Why one of them is not in the receive loop.
+    let outside = Rc::new(RefCell::new(None));
     let mut clients = JoinSet::new();
     let each = |link: Link, _| {
         let (open, closed) = (Rc::clone(&open), Rc::clone(&closed));
+        let outside = Rc::clone(&outside);
         open.set(open.get() + 1);
         clients.spawn_local(async move {
-            stay(link, rcvloop).await;
-            closed.set(closed.get() + 1);
+            match stay(link, rcvloop).await {
+                Ok(()) => closed.set(closed.get() + 1),
+                Err(error) => drop(outside.borrow_mut().get_or_insert(error)),
+            }
         });
     };
     let opened = ground.links(wanted as usize, each, progress).await;
-    let trouble = opened.err();
+    let mut trouble = opened.err();
     let mut usage = None;
     if trouble.is_none() && !ground.interrupt.is_cancelled() {
         sleep(SETTLE.min(duration)).await;
@@ -63,6 +69,7 @@ pub(super) async fn run(
         // When all have gone there is nothing to wait for.
         while start.elapsed() < duration
             && closed.get() < open.get()
+            && outside.borrow().is_none()
             && !ground.interrupt.is_cancelled()
         {
             progress.show(Step {
@@ -80,6 +87,7 @@ pub(super) async fn run(
         usage = before.zip(after);
     }
     progress.clear();
+    trouble = trouble.or_else(|| outside.take().map(BenchError::from));
     let ended = match () {
         () if ground.interrupt.is_cancelled() => "interrupted",
         () if trouble.is_some() => "trouble",
@@ -98,9 +106,15 @@ pub(super) async fn run(
 }
 
 /// Until the server ends it.
-async fn stay(mut link: Link, rcvloop: bool) {
-    if rcvloop && link.demand("RCVLOOP").await.is_err() {
-        return;
+///
+/// # Errors
+/// Where the client does not get into the receive loop, though the connection stands.
+async fn stay(mut link: Link, rcvloop: bool) -> Result<(), ClientError> {
+    if rcvloop {
+        match link.demand("RCVLOOP").await {
+            Err(ClientError::Closed | ClientError::Io(_)) => return Ok(()),
+            entered => entered?,
+        }
     }
     let mut chunk = [0; CHUNK];
     while link
@@ -109,4 +123,5 @@ async fn stay(mut link: Link, rcvloop: bool) {
         .await
         .is_ok_and(|count| count > 0)
     {}
+    Ok(())
 }

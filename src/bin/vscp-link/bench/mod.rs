@@ -8,7 +8,7 @@
 //! | [`idle`] | clients that do nothing |
 //! | [`source`], [`pump`] | who sends or publishes, in batches |
 //! | [`receiver`] | who counts what comes |
-//! | [`flow`], [`tracker`] | what is lost, doubled or out of order |
+//! | [`flow`], [`tracker`], [`ring`] | what is lost, doubled or out of order |
 //! | [`stamps`] | when events were sent, and how long they took |
 //! | [`pace`] | so many events a second |
 //! | [`mark`], [`template`] | run and number in the data of an event, read and written |
@@ -49,6 +49,7 @@ mod pump;
 mod receiver;
 mod replies;
 mod report;
+mod ring;
 mod run;
 mod source;
 mod stamps;
@@ -148,22 +149,29 @@ impl<'a> Bench<'a> {
             process: None,
         };
         let mut trouble = None;
-        let usage;
+        let mut times = Vec::new();
         match &self.work {
             Work::Runs(plans) => {
-                let mut before = None;
                 for plan in plans {
-                    let ready = || before = before.or_else(|| usage_of(pid));
-                    let outcome = run::run(&self.ground, plan, &mut progress, ready).await;
-                    let outcome = outcome.inspect_err(|_| progress.clear())?;
+                    let outcome = run::run(&self.ground, plan, &mut progress, pid).await;
+                    let outcome = match outcome.inspect_err(|_| progress.clear()) {
+                        Ok(outcome) => outcome,
+                        Err(error) if report.paths.is_empty() => return Err(error.into()),
+                        // What was found before is told.
+                        Err(error) => {
+                            report.ended = "trouble";
+                            trouble = Some(error);
+                            break;
+                        }
+                    };
                     report.paths.extend(outcome.paths);
+                    times.extend(outcome.usage);
                     report.ended = outcome.ended;
                     trouble = outcome.trouble;
                     if !matches!(report.ended, "count" | "seconds") {
                         break;
                     }
                 }
-                usage = before.zip(usage_of(pid));
             }
             Work::Idle {
                 clients,
@@ -176,13 +184,13 @@ impl<'a> Bench<'a> {
                 report.clients = Some(outcome.clients);
                 report.ended = outcome.ended;
                 trouble = outcome.trouble;
-                usage = outcome.usage;
+                times.extend(outcome.usage);
             }
         }
         report.process = first
-            .zip(usage)
+            .zip(times.last())
             .zip(pid)
-            .map(|((first, (before, after)), pid)| {
+            .map(|((first, (_, after)), pid)| {
                 let open = report.clients.map(|clients| u64::from(clients.open.max(1)));
                 Process {
                     pid,
@@ -190,15 +198,10 @@ impl<'a> Bench<'a> {
                     rss_after: after.resident,
                     rss_per_client: open
                         .map(|open| after.resident.saturating_sub(first.resident) / open),
-                    cpu_percent: (after.share_since(&before) * 10.0).round() / 10.0,
+                    cpu_percent: (Usage::share(&times) * 10.0).round() / 10.0,
                 }
             });
         report.trouble = trouble.as_ref().map(|error| chain(error));
         Ok((report, trouble.map(Failure::from)))
     }
-}
-
-/// What a process takes, if it is still there.
-fn usage_of(pid: Option<u32>) -> Option<Usage> {
-    pid.and_then(|pid| Usage::of(pid).ok())
 }

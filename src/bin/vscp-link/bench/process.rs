@@ -40,11 +40,17 @@ impl Usage {
         })
     }
 
-    /// Its part of a core since then, in percent.
-    pub(super) fn share_since(&self, before: &Self) -> f64 {
-        let time = self.at.duration_since(before.at).as_secs_f64();
-        let cpu = self.cpu.saturating_sub(before.cpu).as_secs_f64();
-        100.0 * cpu / time.max(0.001)
+    /// Of a process, if there is one, and it is still there.
+    pub(super) fn look(pid: Option<u32>) -> Option<Self> {
+        pid.and_then(|pid| Self::of(pid).ok())
+    }
+
+    /// Its part of a core in these times together, in percent.
+    pub(super) fn share(times: &[(Self, Self)]) -> f64 {
+        let sum = |of: fn(&(Self, Self)) -> Duration| times.iter().map(of).sum::<Duration>();
+        let time = sum(|(before, after)| after.at.saturating_duration_since(before.at));
+        let cpu = sum(|(before, after)| after.cpu.saturating_sub(before.cpu));
+        100.0 * cpu.as_secs_f64() / time.as_secs_f64().max(0.001)
     }
 }
 
@@ -84,7 +90,22 @@ mod tests {
         let before = Usage::of(std::process::id()).unwrap();
         assert!(before.resident > 100_000);
         let after = Usage::of(std::process::id()).unwrap();
-        assert!(after.share_since(&before) >= 0.0);
+        assert!(Usage::share(&[(before, after)]) >= 0.0);
         assert!(Usage::of(u32::MAX).is_err());
+        assert!(Usage::look(Some(u32::MAX)).is_none() && Usage::look(None).is_none());
+    }
+
+    #[test]
+    fn what_is_between_two_runs_does_not_count() {
+        let start = Instant::now();
+        let at = |seconds, cpu| Usage {
+            resident: 0,
+            cpu: Duration::from_secs(cpu),
+            at: start + Duration::from_secs(seconds),
+        };
+        // One of two seconds, none of six, and seven of eight between them.
+        let times = [(at(0, 10), at(2, 11)), (at(10, 18), at(16, 18))];
+        assert_eq!(Usage::share(&times), 12.5);
+        assert_eq!(Usage::share(&[]), 0.0);
     }
 }

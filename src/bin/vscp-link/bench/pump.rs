@@ -2,12 +2,14 @@
 //! at a time.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::flow::Flow;
 use super::input::{Input, TooLong};
 use super::mqtt::{BrokerError, PUBACK};
 use super::pace::Pacer;
@@ -42,6 +44,7 @@ impl Source {
         limits: Limits,
         counts: &Counts,
         stamps: &RefCell<Stamps>,
+        flows: &[Rc<Flow>],
         stop: &CancellationToken,
     ) -> Result<(), BenchError> {
         let (reader, writer) = split(self.wire);
@@ -53,6 +56,7 @@ impl Source {
             limits,
             counts,
             stamps,
+            flows,
             out: Vec::new(),
             at: 0,
             batch: 0,
@@ -84,6 +88,8 @@ struct Pump<'a> {
     limits: Limits,
     counts: &'a Counts,
     stamps: &'a RefCell<Stamps>,
+    /// Who has to know what is refused.
+    flows: &'a [Rc<Flow>],
     /// What is being written, how much of it has been, and how many events it is.
     out: Vec<u8>,
     at: usize,
@@ -103,6 +109,7 @@ impl Pump<'_> {
         let mut chunk = vec![0; ANSWERS];
         loop {
             let now = Instant::now();
+            self.look_at_the_clock(now);
             if stop.is_cancelled() {
                 return Ok(());
             }
@@ -156,6 +163,27 @@ impl Pump<'_> {
             || counts.sent.get() > u64::from(u32::MAX)
     }
 
+    /// Events that are still wanted, besides those under way.
+    fn missing(&self) -> u64 {
+        let counts = self.counts;
+        let taken = counts.accepted.get() + counts.under_way();
+        let missing = |count| u64::from(count).saturating_sub(taken);
+        self.limits.count.map_or(u64::MAX, missing)
+    }
+
+    /// How late the next event is, whether it can be sent or never will.
+    fn look_at_the_clock(&self, now: Instant) {
+        let (counts, now) = (self.counts, now.min(self.until));
+        let sent = counts.sent.get();
+        if let Some(pacer) = &self.pacer
+            && self.missing() > 0
+            && pacer.schedule.due(now) > sent
+        {
+            let lag = pacer.schedule.lag(sent, now);
+            counts.behind.set(counts.behind.get().max(lag));
+        }
+    }
+
     /// When there is something to do even though nothing comes.
     fn wake(&self, now: Instant, waiting: bool) -> Instant {
         let silent = self.heard + self.limits.patience + Duration::from_millis(1);
@@ -186,19 +214,10 @@ impl Pump<'_> {
         };
         let mut number = BATCH
             .min(window.saturating_sub(under_way))
-            .min((u64::from(u32::MAX) + 1).saturating_sub(sent));
-        if let Some(count) = self.limits.count {
-            let taken = counts.accepted.get() + under_way;
-            number = number.min(u64::from(count).saturating_sub(taken));
-        }
+            .min((u64::from(u32::MAX) + 1).saturating_sub(sent))
+            .min(self.missing());
         match &self.pacer {
-            Some(pacer) => {
-                number = number.min(pacer.schedule.due(now).saturating_sub(sent));
-                if number > 0 {
-                    let lag = pacer.schedule.lag(sent, now);
-                    counts.behind.set(counts.behind.get().max(lag));
-                }
-            }
+            Some(pacer) => number = number.min(pacer.schedule.due(now).saturating_sub(sent)),
             // Few at a time would cost more than they bring.
             None if number < window / 4 && number < BATCH && under_way > window / 4 => return,
             None => {}
@@ -247,7 +266,7 @@ impl Pump<'_> {
         }
         let counts = self.counts;
         let (stamps, mut latency) = (self.stamps.borrow(), counts.answers.borrow_mut());
-        let before = counts.accepted.get() + counts.refused.get();
+        let before = counts.answered();
         for number in before..before + u64::from(counted.taken + counted.refused) {
             if let Some(age) = stamps.age(number, now) {
                 latency.record(age);
@@ -265,8 +284,13 @@ impl Pump<'_> {
             return Ok(());
         }
         self.held = Some(now + PAUSE);
-        if let Answers::Lines(replies) = &mut self.answers
-            && let Some(why) = replies.refusal()
+        let Answers::Lines(replies) = &mut self.answers else {
+            return Ok(());
+        };
+        for numbers in replies.refused() {
+            self.flows.iter().for_each(|flow| flow.disown(&numbers));
+        }
+        if let Some(why) = replies.refusal()
             && !why.contains(FULL)
             && counts.accepted.get() == 0
         {

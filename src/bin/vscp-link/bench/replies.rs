@@ -1,5 +1,7 @@
 //! Answers to many commands at once: they are counted, and not looked at.
 
+use std::ops::Range;
+
 use memchr::memchr_iter;
 
 /// Bytes of a refusal that are kept.
@@ -12,6 +14,10 @@ pub(super) struct Replies {
     open: Vec<u8>,
     /// What the last refusal said.
     refusal: Option<Vec<u8>>,
+    /// Answers so far.
+    answers: u64,
+    /// Which of them were refusals, until somebody asks.
+    refused: Vec<Range<u64>>,
 }
 
 /// Answers in some bytes.
@@ -31,9 +37,13 @@ impl Replies {
             start = end + 1;
             let first = self.open.first().or_else(|| line.first());
             match first {
-                Some(b'+') => counted.taken += 1,
+                Some(b'+') => {
+                    counted.taken += 1;
+                    self.answers += 1;
+                }
                 Some(b'-') => {
                     counted.refused += 1;
+                    self.refuse();
                     self.keep(line);
                     self.refusal = Some(std::mem::take(&mut self.open));
                 }
@@ -44,6 +54,21 @@ impl Replies {
         }
         self.keep(&bytes[start..]);
         counted
+    }
+
+    /// The next answer is a refusal.
+    fn refuse(&mut self) {
+        let number = self.answers;
+        self.answers += 1;
+        match self.refused.last_mut() {
+            Some(last) if last.end == number => last.end += 1,
+            _ => self.refused.push(number..number + 1),
+        }
+    }
+
+    /// The numbers of the refusals since this was asked before; the first answer has number 0.
+    pub(super) fn refused(&mut self) -> impl Iterator<Item = Range<u64>> {
+        self.refused.drain(..)
     }
 
     fn keep(&mut self, part: &[u8]) {
@@ -85,8 +110,23 @@ mod tests {
                 assert_eq!(all, expected, "cut at {first} and {second}");
                 assert_eq!(replies.refusal().as_deref(), Some("-OK - Buffer Full"));
                 assert_eq!(replies.refusal(), None);
+                assert!(replies.refused().eq(std::iter::once(1..2)));
+                assert_eq!(replies.refused().count(), 0);
             }
         }
+    }
+
+    #[test]
+    fn refusals_have_numbers() {
+        let mut replies = Replies::default();
+        let mut take = |text: &[u8]| {
+            replies.take(text);
+            let pairs = replies.refused().map(|one| (one.start, one.end));
+            pairs.collect::<Vec<_>>()
+        };
+        let text = b"-OK\r\n+OK\r\n-OK\r\n-OK\r\nodd\r\n-O";
+        assert_eq!(take(text), [(0, 1), (2, 4)]);
+        assert_eq!(take(b"K\r\n+OK\r\n"), [(4, 5)]);
     }
 
     #[test]

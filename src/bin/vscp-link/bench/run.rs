@@ -11,6 +11,7 @@ use vscpl2drv_link::wire::payload::WriteFormat;
 
 use super::flow::{End, Flow};
 use super::ground::Ground;
+use super::process::Usage;
 use super::progress::{Progress, Step};
 use super::receiver;
 use super::report::Path;
@@ -44,9 +45,11 @@ pub(super) struct Outcome {
     pub(super) paths: Vec<Path>,
     pub(super) ended: &'static str,
     pub(super) trouble: Option<BenchError>,
+    /// The process before the first event, and when the last one had come.
+    pub(super) usage: Option<(Usage, Usage)>,
 }
 
-/// Runs a plan. `ready` is called when everything is connected, before the first event.
+/// Runs a plan, and looks at a process meanwhile.
 ///
 /// # Errors
 /// Where it cannot begin. What goes wrong later is in the outcome.
@@ -54,7 +57,7 @@ pub(super) async fn run(
     ground: &Rc<Ground>,
     plan: &Plan,
     progress: &mut Progress,
-    ready: impl FnOnce(),
+    pid: Option<u32>,
 ) -> Result<Outcome, BenchError> {
     let mut random = [0; 4];
     // Where there is no randomness the time is as good: two runs only must not be the same.
@@ -62,14 +65,13 @@ pub(super) async fn run(
         random = (vscpl2drv_link::os::now() as u32).to_ne_bytes();
     }
     let run = u32::from_ne_bytes(random);
-    let most = u64::from(plan.limits.count.unwrap_or(u32::MAX));
-    let stamps = Rc::new(RefCell::new(Stamps::new(most)));
+    let stamps = Rc::new(RefCell::new(Stamps::new()));
     let stop = CancellationToken::new();
     let mut receivers = JoinSet::new();
     let mut flows = Vec::new();
     if let Some(topic) = &plan.subscribe {
         let broker = ground.broker();
-        let flow = Rc::new(Flow::new(End::Broker, 1, run, most, &stamps));
+        let flow = Rc::new(Flow::new(End::Broker, 1, run, &stamps));
         let session = broker.subscribe(&format!("{run:08x}-in"), topic).await?;
         receivers.spawn_local(receiver::subscriber(
             session,
@@ -80,7 +82,7 @@ pub(super) async fn run(
         flows.push(flow);
     }
     if plan.clients > 0 {
-        let flow = Rc::new(Flow::new(End::Client, plan.clients, run, most, &stamps));
+        let flow = Rc::new(Flow::new(End::Client, plan.clients, run, &stamps));
         let mut links = Vec::new();
         ground
             .links(plan.clients, |link, _| links.push(link), progress)
@@ -99,9 +101,10 @@ pub(super) async fn run(
     let source = ground.source(plan, run).await?;
     let (from, answered) = (source.from().name(), source.is_answered());
     let counts = Rc::new(Counts::default());
-    ready();
+    let before = Usage::look(pid);
     let mut watch = Watch {
         plan,
+        pid,
         flows: &flows,
         counts: &counts,
         start: Instant::now(),
@@ -109,7 +112,7 @@ pub(super) async fn run(
     };
     watch.progress.begin();
     let trouble = {
-        let work = source.run(plan.limits, &counts, &stamps, &ground.interrupt);
+        let work = source.run(plan.limits, &counts, &stamps, &flows, &ground.interrupt);
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -120,6 +123,17 @@ pub(super) async fn run(
             }
         }
     };
+    for flow in &flows {
+        flow.disown(&(counts.answered()..counts.sent.get()));
+    }
+    let mut after = None;
+    let drained = watch
+        .drain(&mut receivers, &ground.interrupt, &mut after)
+        .await;
+    watch.progress.clear();
+    stop.cancel();
+    while receivers.join_next().await.is_some() {}
+    let trouble = trouble.or_else(|| drained.err());
     let ended = match () {
         () if ground.interrupt.is_cancelled() => "interrupted",
         () if trouble.is_some() => "trouble",
@@ -132,27 +146,20 @@ pub(super) async fn run(
         }
         () => "seconds",
     };
-    let mut outcome = Outcome {
-        paths: Vec::new(),
-        ended,
-        trouble,
-    };
-    if let Err(error) = watch.drain(&mut receivers, &ground.interrupt).await {
-        outcome.trouble = outcome.trouble.or(Some(error));
-        outcome.ended = "trouble";
-    }
-    watch.progress.clear();
-    stop.cancel();
-    while receivers.join_next().await.is_some() {}
     let paced = plan.limits.rate.is_some();
-    outcome.paths = match flows.is_empty() {
+    let paths = match flows.is_empty() {
         true => vec![Path::new(from, &counts, paced, None)],
         false => flows
             .iter()
             .map(|flow| Path::new(from, &counts, paced, Some(flow)))
             .collect(),
     };
-    Ok(outcome)
+    Ok(Outcome {
+        paths,
+        ended,
+        trouble,
+        usage: before.zip(after),
+    })
 }
 
 /// A receiver that has come to its end.
@@ -167,6 +174,7 @@ fn finished(ended: Result<Result<(), BenchError>, JoinError>) -> Result<(), Benc
 /// What is looked at while events go.
 struct Watch<'a> {
     plan: &'a Plan,
+    pid: Option<u32>,
     flows: &'a [Rc<Flow>],
     counts: &'a Counts,
     start: Instant,
@@ -185,40 +193,47 @@ impl Watch<'_> {
         });
     }
 
-    /// Waits for what is under way, as long as something comes.
+    /// Waits for what is under way, as long as something comes, or somebody has the time. `usage` is
+    /// the process when the last event had come, and all receivers were still there.
     async fn drain(
         &mut self,
         receivers: &mut JoinSet<Result<(), BenchError>>,
         interrupt: &CancellationToken,
+        usage: &mut Option<Usage>,
     ) -> Result<(), BenchError> {
         let begin = Instant::now();
-        let accepted = self.counts.accepted.get();
+        let (accepted, drain) = (self.counts.accepted.get(), self.plan.drain);
+        let expected = |flow: &Rc<Flow>| accepted * flow.receivers as u64;
+        let expected = self.flows.iter().map(expected).sum();
+        let (mut came, mut hurry) = (None, None);
         loop {
+            let done = self.flows.iter().map(|flow| flow.distinct()).sum();
+            if came != Some(done) {
+                came = Some(done);
+                *usage = Usage::look(self.pid).or(*usage);
+            }
+            let now = Instant::now();
             let lasts = self.flows.iter().filter_map(|flow| flow.last());
             let last = lasts.fold(begin, Instant::max);
-            let complete = self.flows.iter().all(|flow| flow.is_complete(accepted));
-            let patience = match interrupt.is_cancelled() {
-                true => self.plan.drain.min(HURRY),
-                false => self.plan.drain,
-            };
-            // Where nobody counts there is nothing to wait for.
-            let end = match complete {
+            let end = match self.flows.iter().all(|flow| flow.is_complete(accepted)) {
+                // Where nobody counts there is nothing to wait for.
                 true if self.flows.is_empty() => return Ok(()),
-                true => last + GRACE.min(patience),
-                false => last + patience,
+                true => last + GRACE,
+                false => last + drain,
             };
-            if Instant::now() >= end {
+            if now >= end {
+                return Ok(());
+            }
+            if interrupt.is_cancelled() && now >= *hurry.get_or_insert(now + HURRY) {
+                let answered = self.counts.answered();
+                let leave = |flow: &Rc<Flow>| flow.leave(answered, now, drain);
+                self.flows.iter().for_each(leave);
                 return Ok(());
             }
             self.progress.show(Step {
                 what: "arrived",
-                done: self.flows.iter().map(|flow| flow.distinct()).sum(),
-                of: Some(
-                    self.flows
-                        .iter()
-                        .map(|flow| accepted * flow.receivers as u64)
-                        .sum(),
-                ),
+                done,
+                of: Some(expected),
                 time: 0.0,
             });
             tokio::select! {

@@ -45,10 +45,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Events whose fate is known; they are the first of those that were sent.
+    pub(super) fn answered(&self) -> u64 {
+        self.accepted.get() + self.refused.get()
+    }
+
     /// Events that are under way: nobody knows what becomes of them.
     pub(super) fn under_way(&self) -> u64 {
-        let answered = self.accepted.get() + self.refused.get();
-        self.sent.get().saturating_sub(answered)
+        self.sent.get().saturating_sub(self.answered())
     }
 }
 

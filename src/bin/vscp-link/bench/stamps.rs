@@ -5,7 +5,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-/// Events whose time is remembered: those that are more behind are counted, and not timed.
+/// Events whose time is remembered, a power of two: those that are more behind are counted, and not
+/// timed.
 const MOST: u64 = 1 << 20;
 /// Longer ones count as this.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -20,9 +21,13 @@ pub(super) struct Stamps {
 }
 
 impl Stamps {
-    /// For so many events, as far as there may be.
-    pub(super) fn new(count: u64) -> Self {
-        let size = count.clamp(1, MOST).next_power_of_two();
+    /// Of as many events as there may be: how many are sent nobody knows, since those that are
+    /// refused have a time too. Memory that was never needed is not taken.
+    pub(super) fn new() -> Self {
+        Self::of(MOST)
+    }
+
+    fn of(size: u64) -> Self {
         Self {
             start: Instant::now(),
             times: vec![0; size as usize].into(),
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn ages_are_of_events_that_were_sent_and_are_remembered() {
-        let mut stamps = Stamps::new(3);
+        let mut stamps = Stamps::of(4);
         let start = stamps.start;
         let at = |micros| start + Duration::from_micros(micros);
         assert_eq!(stamps.age(0, at(1)), None);

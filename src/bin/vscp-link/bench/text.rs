@@ -47,15 +47,14 @@ impl Report {
             parts.push(process.text());
         }
         if self.ended != "count" && !self.paths.is_empty() {
+            let under_way: u64 = self.paths.iter().map(|path| path.under_way).sum();
             parts.push(match self.ended {
                 "seconds" => "ended as its time was over\n".to_owned(),
-                other => format!(
-                    "ended by {}\n",
-                    match other {
-                        "interrupted" => "Ctrl-C",
-                        other => other,
-                    }
-                ),
+                "interrupted" if under_way > 0 => {
+                    format!("ended by Ctrl-C, with {under_way} events still under way\n")
+                }
+                "interrupted" => "ended by Ctrl-C\n".to_owned(),
+                other => format!("ended by {other}\n"),
             });
         }
         parts.retain(|part| !part.is_empty());
@@ -84,7 +83,15 @@ impl Report {
 
     fn sinks(&self) -> String {
         let titles = [
-            "WAY", "EXPECTED", "RECEIVED", "/s", "LOST", "DOUBLED", "LATE", "STALE",
+            "WAY",
+            "EXPECTED",
+            "RECEIVED",
+            "/s",
+            "LOST",
+            "DOUBLED",
+            "LATE",
+            "STALE",
+            "UNACCEPTED",
         ];
         let mut rows = vec![titles.map(str::to_owned)];
         for path in self.paths.iter().filter(|path| path.to.is_some()) {
@@ -97,6 +104,7 @@ impl Report {
                 path.doubled.to_string(),
                 path.out_of_order.to_string(),
                 path.stale.to_string(),
+                path.unaccepted.to_string(),
             ]);
         }
         if rows.len() == 1 {

@@ -1,5 +1,9 @@
 //! Which events came, and how: what is doubled, and what came after younger ones.
 
+use std::ops::Range;
+
+use super::ring::Ring;
+
 /// What is told of one receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
@@ -11,24 +15,28 @@ pub(super) struct Totals {
     pub(super) out_of_order: u64,
     /// Events of which nobody remembers whether they had come: they are too old.
     pub(super) stale: u64,
+    /// Different events that came though the source had not been told that they were taken.
+    pub(super) unaccepted: u64,
+}
+
+impl Totals {
+    /// Different events of those that were accepted.
+    pub(super) fn wanted(&self) -> u64 {
+        self.distinct - self.unaccepted
+    }
 }
 
 /// Remembers the last numbers, one bit for each, whatever comes.
 pub(super) struct Tracker {
-    /// A ring; the bit of a number is at its place in it.
-    seen: Box<[u64]>,
-    /// Numbers from this one on have not come.
-    next: u64,
+    seen: Ring,
     totals: Totals,
 }
 
 impl Tracker {
     /// Remembers at least so many numbers.
     pub(super) fn new(window: u64) -> Self {
-        let words = window.div_ceil(64).max(1).next_power_of_two();
         Self {
-            seen: vec![0; usize::try_from(words).unwrap_or(1 << 20)].into(),
-            next: 0,
+            seen: Ring::new(window),
             totals: Totals::default(),
         }
     }
@@ -37,52 +45,30 @@ impl Tracker {
         self.totals
     }
 
+    /// Numbers from this one on have not come.
+    pub(super) fn next(&self) -> u64 {
+        self.seen.next()
+    }
+
     /// An event has come. True where it is new.
     pub(super) fn take(&mut self, sequence: u32) -> bool {
         let sequence = u64::from(sequence);
-        if sequence >= self.next {
-            self.forget(self.next, sequence);
-            self.next = sequence + 1;
-            let (word, bit) = self.place(sequence);
-            self.seen[word] |= bit;
-            self.totals.distinct += 1;
-            return true;
+        match self.seen.has(sequence) {
+            Some(true) => self.totals.doubled += 1,
+            None => self.totals.stale += 1,
+            Some(false) => {
+                self.totals.distinct += 1;
+                self.totals.out_of_order += u64::from(sequence < self.seen.next());
+                self.seen.set(sequence);
+                return true;
+            }
         }
-        if self.next - sequence > self.window() {
-            self.totals.stale += 1;
-            return false;
-        }
-        let (word, bit) = self.place(sequence);
-        if self.seen[word] & bit != 0 {
-            self.totals.doubled += 1;
-            return false;
-        }
-        self.seen[word] |= bit;
-        self.totals.distinct += 1;
-        self.totals.out_of_order += 1;
-        true
+        false
     }
 
-    /// The numbers that are passed over have not come; their places are those of older ones.
-    fn forget(&mut self, from: u64, until: u64) {
-        if until - from >= self.window() {
-            self.seen.fill(0);
-            return;
-        }
-        for number in from..=until {
-            let (word, bit) = self.place(number);
-            self.seen[word] &= !bit;
-        }
-    }
-
-    fn window(&self) -> u64 {
-        self.seen.len() as u64 * 64
-    }
-
-    fn place(&self, number: u64) -> (usize, u64) {
-        // The length is a power of two, so that what is cut off does not matter.
-        let word = (number / 64) as usize & (self.seen.len() - 1);
-        (word, 1 << (number % 64))
+    /// These were not accepted: those of them that have come are not among what was wanted.
+    pub(super) fn disown(&mut self, numbers: &Range<u64>) {
+        self.totals.unaccepted += self.seen.count(numbers);
     }
 }
 
@@ -106,6 +92,7 @@ mod tests {
             doubled,
             out_of_order,
             stale,
+            unaccepted: 0,
         }
     }
 
@@ -131,6 +118,21 @@ mod tests {
         assert_eq!(of([0, 64, 0], 64), totals(2, 0, 0, 1));
         // A leap over more than the window leaves nothing of before.
         assert_eq!(of([0, 1000, 999, 937, 936], 64), totals(4, 0, 2, 1));
+    }
+
+    #[test]
+    fn what_was_not_accepted_is_not_wanted() {
+        let mut tracker = Tracker::new(64);
+        for number in [0, 1, 4, 5] {
+            tracker.take(number);
+        }
+        // 2 and 3 have not come, nor has 6.
+        tracker.disown(&(1..4));
+        tracker.disown(&(5..7));
+        assert_eq!(
+            (tracker.totals().unaccepted, tracker.totals().wanted()),
+            (2, 2)
+        );
     }
 
     proptest! {
