@@ -111,6 +111,8 @@ Examples:
     vscp-link bench receive --user admin --count 100000")]
 pub(crate) struct ReceiveBench {
     #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
     pub(crate) common: ReceiverArgs,
     /// Clients in the receive loop
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -130,6 +132,8 @@ Examples:
     vscp-link bench fanout --user admin --clients 1000 --rate 100 --seconds 10 \\
       --broker localhost --publish vscp/in")]
 pub(crate) struct FanoutBench {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) common: ReceiverArgs,
     /// Clients in the receive loop
@@ -160,21 +164,8 @@ pub(crate) struct LatencyBench {
     /// What the server publishes under
     #[arg(long, value_name = "TOPIC", requires = "broker")]
     pub(crate) subscribe: Option<String>,
-    /// What the server subscribes to
-    #[arg(long, value_name = "TOPIC", requires = "broker")]
-    pub(crate) publish: Option<String>,
-    /// The form of what is published
-    #[arg(long, default_value = "json")]
-    pub(crate) format: FormatArg,
-    /// Events under way unanswered
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) window: u32,
     #[command(flatten)]
-    pub(crate) broker: BrokerArgs,
-    #[command(flatten)]
-    pub(crate) report: ReportArgs,
-    #[command(flatten)]
-    pub(crate) login: LoginArgs,
+    pub(crate) common: ReceiverArgs,
 }
 
 /// Many clients log in and stay
@@ -201,11 +192,9 @@ pub(crate) struct IdleBench {
     pub(crate) login: LoginArgs,
 }
 
-/// What `receive` and `fanout` share.
+/// What `receive`, `fanout` and `latency` share.
 #[derive(Args)]
 pub(crate) struct ReceiverArgs {
-    #[command(flatten)]
-    pub(crate) load: LoadArgs,
     /// What the server subscribes to, for the events to come from there
     #[arg(long, value_name = "TOPIC", requires = "broker")]
     pub(crate) publish: Option<String>,

@@ -112,6 +112,7 @@ impl<'a> Bench<'a> {
                 ("fanout", &args.login, Some(&args.broker), &args.report)
             }
             BenchCommand::Latency(args) => {
+                let args = &args.common;
                 ("latency", &args.login, Some(&args.broker), &args.report)
             }
             BenchCommand::Idle(args) => ("idle", &args.login, None, &args.report),

@@ -119,8 +119,16 @@ pub(super) fn work(command: &BenchCommand, patience: Duration) -> Result<Work, F
                 ..plan(&args.load, args.window, args.load.rate)
             }]
         }
-        BenchCommand::Receive(ReceiveBench { common, clients })
-        | BenchCommand::Fanout(FanoutBench { common, clients }) => {
+        BenchCommand::Receive(ReceiveBench {
+            load,
+            common,
+            clients,
+        })
+        | BenchCommand::Fanout(FanoutBench {
+            load,
+            common,
+            clients,
+        }) => {
             if common.broker.broker.is_some() && common.publish.is_none() {
                 return Err(Failure::usage("with --broker --publish is needed"));
             }
@@ -128,7 +136,7 @@ pub(super) fn work(command: &BenchCommand, patience: Duration) -> Result<Work, F
             vec![Plan {
                 publish: topic.map(|topic| (topic, common.format.format())),
                 clients: *clients as usize,
-                ..plan(&common.load, common.window, common.load.rate)
+                ..plan(load, common.window, load.rate)
             }]
         }
         BenchCommand::Latency(args) => latency(args, plan)?,
@@ -160,9 +168,10 @@ fn latency(
         ))),
         topic => Ok(topic.clone().filter(|_| has(path))),
     };
+    let common = &args.common;
     let subscribe = needs(PathArg::ClientBroker, &args.subscribe, "--subscribe")?;
-    let publish = needs(PathArg::BrokerClient, &args.publish, "--publish")?;
-    if args.broker.broker.is_some() && args.subscribe.is_none() && args.publish.is_none() {
+    let publish = needs(PathArg::BrokerClient, &common.publish, "--publish")?;
+    if common.broker.broker.is_some() && args.subscribe.is_none() && common.publish.is_none() {
         return Err(Failure::usage(
             "with --broker --subscribe or --publish is needed",
         ));
@@ -170,7 +179,7 @@ fn latency(
     let each = || {
         plan(
             &args.load,
-            args.window,
+            common.window,
             Some(args.load.rate.unwrap_or(RATE)),
         )
     };
@@ -185,7 +194,7 @@ fn latency(
     }
     if let Some(topic) = publish {
         plans.push(Plan {
-            publish: Some((topic, args.format.format())),
+            publish: Some((topic, common.format.format())),
             clients: 1,
             ..each()
         });
