@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // in tests a panic is the way to fail
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -208,4 +208,84 @@ fn clients_that_do_not_get_into_the_receive_loop_are_not_put_out() {
     assert_eq!(report["ended"], "trouble");
     assert_eq!(report["trouble"], "RCVLOOP was refused: -OK - No rights");
     assert_eq!(numbers(&report["clients"], ["open", "closed"]), [3, 0]);
+}
+
+#[test]
+fn a_refusal_is_told_however_much_was_taken_before() {
+    let server = Lossy::start(|number| match number {
+        ..500 => Script::Copies(1),
+        _ => Script::Refuse("-OK - Not authorised."),
+    });
+    let report = bench("receive --count 1000 --drain 1", server.address(), 1);
+    let trouble = report["trouble"].as_str().unwrap();
+    assert!(trouble.contains("Not authorised."), "{trouble}");
+    let path = &report["paths"][0];
+    assert_eq!(numbers(path, ["accepted", "lost"]), [500, 0], "{path}");
+}
+
+#[test]
+fn more_answers_than_events_are_no_events() {
+    let server = Lossy::start(|number| match number {
+        ..50 => Script::Copies(1),
+        _ => Script::Chatter,
+    });
+    let report = bench("send --count 1000 --window 10", server.address(), 1);
+    let trouble = report["trouble"].as_str().unwrap();
+    assert!(trouble.contains("more answers"), "{trouble}");
+    let [sent, accepted] = numbers(&report["paths"][0], ["sent", "accepted"]);
+    assert!(accepted <= sent && sent < 1000, "{report}");
+}
+
+#[test]
+fn ctrl_c_before_it_begins() {
+    // Somebody who lets nobody in, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let words = "bench receive --count 100 --timeout 100 --user admin --json";
+    let child = start(words, &address.to_string(), &[]);
+    let (_stream, _) = silent.accept().unwrap();
+    // It listens to the signal before it connects.
+    interrupt(&child);
+    let (code, stdout, stderr) = end(child);
+    assert_eq!((code, &*stderr), (0, ""), "{stdout}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["ended"], "interrupted");
+    assert_eq!(report["paths"], Value::Array(vec![]));
+}
+
+/// A broker that sends one subscriber messages of QoS 1 as long as it takes them, and reads nothing
+/// that comes back.
+fn flood() -> String {
+    fn packet(stream: &mut TcpStream) -> Vec<u8> {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).unwrap();
+        let mut body = vec![0; head[1].into()];
+        stream.read_exact(&mut body).unwrap();
+        body
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        packet(&mut stream);
+        stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+        let subscribe = packet(&mut stream);
+        let answer = [0x90, 3, subscribe[0], subscribe[1], 1];
+        stream.write_all(&answer).unwrap();
+        let many = b"\x32\x06\x00\x01a\x00\x01x".repeat(1000);
+        while stream.write_all(&many).is_ok() {}
+    });
+    address.to_string()
+}
+
+#[test]
+fn a_broker_that_reads_no_acknowledgements_is_left() {
+    let server = Lossy::start(|_| Script::Lose);
+    let words = format!(
+        "send --count 100 --drain 1 --qos 1 --subscribe a --broker {}",
+        flood()
+    );
+    let report = bench(&words, server.address(), 3);
+    let path = &report["paths"][0];
+    assert_eq!(numbers(path, ["accepted", "lost"]), [100, 100], "{path}");
 }

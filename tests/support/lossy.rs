@@ -27,6 +27,8 @@ pub enum Script {
     Refuse(&'static str),
     /// It is refused with these words, and comes nevertheless.
     Pretend(&'static str),
+    /// It is taken, and so are others that nobody has sent.
+    Chatter,
     /// It comes, and is not answered.
     Quietly,
     /// It is not answered, and nothing after it.
@@ -148,6 +150,7 @@ fn serve(mut stream: TcpStream, shared: &Arc<Shared>) {
                         shared.tell(&event);
                         format!("{words}\r\n").into_bytes()
                     }
+                    Script::Chatter => OK.repeat(100),
                     Script::Quietly => {
                         shared.tell(&event);
                         continue;

@@ -9,11 +9,11 @@ use vscpl2drv_link::net::tls::client;
 use vscpl2drv_link::net::tls::server::Acceptor;
 
 use crate::args::CheckArgs;
-use crate::failure::{Failure, printable};
+use crate::failure::{Failure, printable, verdict_behind};
 
 /// Prints every problem and a summary.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut lines = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     for file in &args.files {
         let report = config::check_file(file);
@@ -22,15 +22,14 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
                 Severity::Error => errors += 1,
                 Severity::Warning => warnings += 1,
             }
-            let line = printable(&problem.to_string());
-            writeln!(out, "{line}").map_err(Failure::Output)?;
+            lines.push(problem.to_string());
         }
     }
     for file in &args.files {
         // Certificates and keys that the driver would not start without.
         for error in unusable(file) {
             errors += 1;
-            writeln!(out, "{}", printable(&error)).map_err(Failure::Output)?;
+            lines.push(error);
         }
     }
     let count = |number: usize, what: &str| match number {
@@ -38,17 +37,18 @@ pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
         number => format!("{number} {what}s"),
     };
     let files = count(args.files.len(), "file");
-    let summary = format!(
+    lines.push(format!(
         "{files}: {}, {}",
         count(errors, "error"),
         count(warnings, "warning")
-    );
-    writeln!(out, "{summary}").map_err(Failure::Output)?;
-    if errors > 0 {
-        Err(Failure::Reported)
-    } else {
-        Ok(())
-    }
+    ));
+    let text: String = lines.iter().map(|line| printable(line) + "\n").collect();
+    let printed = io::stdout().lock().write_all(text.as_bytes());
+    let verdict = match errors {
+        0 => Ok(()),
+        _ => Err(Failure::Reported),
+    };
+    verdict_behind(printed, verdict)
 }
 
 /// What TLS lacks.

@@ -38,6 +38,9 @@ pub(crate) enum ClientError {
     /// Another command was refused.
     #[error("{0} was refused: {1}")]
     Refused(&'static str, String),
+    /// It answers what nobody has asked.
+    #[error("the server sent more answers than it got commands")]
+    TooMany,
     /// The connection is gone.
     #[error("the server closed the connection")]
     Closed,

@@ -76,6 +76,19 @@ fn is_direction(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// How it went, behind what was printed of it. Who has read enough has it by the exit code.
+pub(crate) fn verdict_behind(
+    printed: io::Result<()>,
+    verdict: Result<(), Failure>,
+) -> Result<(), Failure> {
+    match printed {
+        Err(error) if verdict.is_ok() || error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::Output(error))
+        }
+        _ => verdict,
+    }
+}
+
 /// A message for people on stderr. One that cannot be written has nowhere else to go.
 pub(crate) fn complain(message: &str) {
     let _ = writeln!(io::stderr().lock(), "vscp-link: {message}");

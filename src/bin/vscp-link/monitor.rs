@@ -105,6 +105,7 @@ fn read(line: &str) -> Result<Event, text::EventTextError> {
 fn is_loss(error: &ClientError) -> bool {
     match error {
         ClientError::Closed
+        | ClientError::TooMany
         | ClientError::Silent(_)
         | ClientError::Io(_)
         | ClientError::Frame(_)

@@ -44,7 +44,7 @@ pub(super) struct Flow {
     stamps: Rc<RefCell<Stamps>>,
     /// Different events, all receivers together.
     distinct: Cell<u64>,
-    /// Events that are not of this run.
+    /// Events that are not of this run, or were never sent.
     foreign: Cell<u64>,
     last: Cell<Option<Instant>>,
     latency: RefCell<Latency>,
@@ -100,7 +100,8 @@ impl Flow {
         let disowned = self.disowned.borrow();
         let (mut new, mut foreign) = (0, 0);
         for mark in marks {
-            let Some(mark) = mark.filter(|mark| mark.run == self.run) else {
+            let is_ours = |mark: &Mark| mark.run == self.run && stamps.has(mark.sequence.into());
+            let Some(mark) = mark.filter(is_ours) else {
                 foreign += 1;
                 continue;
             };
@@ -211,7 +212,7 @@ mod tests {
 
     fn flow(receivers: usize) -> Flow {
         let stamps = Rc::new(RefCell::new(Stamps::new()));
-        stamps.borrow_mut().sent(4, Instant::now());
+        stamps.borrow_mut().sent(20, Instant::now());
         Flow::new(End::Client, receivers, RUN, &stamps)
     }
 
@@ -221,10 +222,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_sent_is_none_of_ours() {
+        let flow = flow(1);
+        give(&flow, 0, &[0, 1, 2, 3, 20, 4_000_000_000]);
+        let fate = flow.fate(4);
+        assert_eq!((fate.lost, fate.foreign), (0, 2));
+        assert!(flow.is_complete(4));
+        assert!(!flow.is_complete(5));
+    }
+
+    #[test]
     fn one_receiver_does_not_make_up_for_another() {
         let flow = flow(2);
         give(&flow, 0, &[0, 1, 2, 3]);
-        // Nobody knows how these could come, but they are not the other one's.
+        // More than were accepted: they are not the other one's.
         give(&flow, 0, &[4, 5, 6]);
         give(&flow, 1, &[0, 0, 3, 2]);
         assert!(!flow.is_complete(4));
@@ -232,7 +243,7 @@ mod tests {
         assert_eq!((fate.expected, fate.received, fate.lost), (8, 11, 1));
         assert_eq!((fate.totals.doubled, fate.totals.out_of_order), (1, 1));
         assert!(!fate.is_good());
-        assert_eq!(flow.latency().count(), 7);
+        assert_eq!(flow.latency().count(), 10);
         give(&flow, 1, &[1]);
         assert!(flow.is_complete(4));
         assert_eq!(flow.fate(4).lost, 0);

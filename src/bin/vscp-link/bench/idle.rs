@@ -14,7 +14,6 @@ use super::progress::{Progress, Step};
 use super::report::Clients;
 use super::wire::{BenchError, Link};
 use crate::client::ClientError;
-use crate::failure::Failure;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
@@ -33,9 +32,6 @@ pub(super) struct Outcome {
 }
 
 /// Opens the clients, and looks what they take for so long.
-///
-/// # Errors
-/// Where the process cannot be looked at.
 pub(super) async fn run(
     ground: &Rc<Ground>,
     wanted: u32,
@@ -43,7 +39,7 @@ pub(super) async fn run(
     duration: Duration,
     pid: Option<u32>,
     progress: &mut Progress,
-) -> Result<Outcome, Failure> {
+) -> Outcome {
     let (open, closed) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     // Why one of them is not in the receive loop.
     let outside = Rc::new(RefCell::new(None));
@@ -64,7 +60,7 @@ pub(super) async fn run(
     let mut usage = None;
     if trouble.is_none() && !ground.interrupt.is_cancelled() {
         sleep(SETTLE.min(duration)).await;
-        let before = pid.map(Usage::of).transpose()?;
+        let before = Usage::look(pid);
         let start = Instant::now();
         // When all have gone there is nothing to wait for.
         while start.elapsed() < duration
@@ -83,7 +79,7 @@ pub(super) async fn run(
                 () = ground.interrupt.cancelled() => {}
             }
         }
-        let after = pid.map(Usage::of).transpose()?;
+        let after = Usage::look(pid);
         usage = before.zip(after);
     }
     progress.clear();
@@ -93,7 +89,7 @@ pub(super) async fn run(
         () if trouble.is_some() => "trouble",
         () => "seconds",
     };
-    Ok(Outcome {
+    Outcome {
         clients: Clients {
             wanted,
             open: open.get(),
@@ -102,7 +98,7 @@ pub(super) async fn run(
         ended,
         trouble,
         usage,
-    })
+    }
 }
 
 /// Until the server ends it.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, chain, verdict_behind};
 
 use args::{BenchCommand, ReportArgs};
 use ground::Ground;
@@ -80,15 +80,13 @@ pub(crate) fn run(command: &BenchCommand) -> Result<(), Failure> {
         }
         false => report.text(),
     };
-    io::stdout()
-        .lock()
-        .write_all(text.as_bytes())
-        .map_err(Failure::Output)?;
-    match failure {
+    let printed = io::stdout().lock().write_all(text.as_bytes());
+    let verdict = match failure {
         Some(failure) => Err(failure),
         None if report.is_good() => Ok(()),
         None => Err(Failure::Losses),
-    }
+    };
+    verdict_behind(printed, verdict)
 }
 
 /// Everything that was said.
@@ -181,7 +179,7 @@ impl<'a> Bench<'a> {
             } => {
                 let ground = &self.ground;
                 let outcome =
-                    idle::run(ground, *clients, *rcvloop, *duration, pid, &mut progress).await?;
+                    idle::run(ground, *clients, *rcvloop, *duration, pid, &mut progress).await;
                 report.clients = Some(outcome.clients);
                 report.ended = outcome.ended;
                 trouble = outcome.trouble;

@@ -43,6 +43,9 @@ pub(super) enum BrokerError {
     /// It speaks something else.
     #[error("it does not speak MQTT 3.1.1")]
     Strange,
+    /// It acknowledges what it has not got.
+    #[error("it sent more acknowledgements than it got events")]
+    TooMany,
     /// It has closed the connection.
     #[error("it closed the connection")]
     Closed,

@@ -25,6 +25,9 @@ const COUNT: u32 = 100_000;
 const SECONDS: u64 = 60;
 /// Events a second of `latency` where nothing else is said.
 const RATE: f64 = 1000.0;
+/// Bytes of a topic (MQTT 3.1.1, section 1.5.3).
+const TOPIC_MAX: usize = 65_535;
+
 /// What is to be done.
 pub(super) enum Work {
     Runs(Vec<Plan>),
@@ -148,6 +151,13 @@ pub(super) fn work(command: &BenchCommand, patience: Duration) -> Result<Work, F
             });
         }
     };
+    for plan in &plans {
+        let publish = plan.publish.as_ref().map(|(topic, _)| topic);
+        let topics = publish.into_iter().chain(&plan.subscribe);
+        if topics.map(String::len).any(|length| length > TOPIC_MAX) {
+            return Err(Failure::usage("a topic has at most 65535 bytes"));
+        }
+    }
     for topic in plans.iter().filter_map(|plan| plan.publish.as_ref()) {
         if topic.0.is_empty() || topic.0.contains(['+', '#', '\0']) {
             return Err(Failure::usage("--publish needs a topic without + and #"));

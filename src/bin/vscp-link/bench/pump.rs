@@ -265,6 +265,14 @@ impl Pump<'_> {
             return Ok(());
         }
         let counts = self.counts;
+        if u64::from(counted.taken + counted.refused) > counts.under_way() {
+            return Err(match &self.answers {
+                Answers::Lines(_) => ClientError::TooMany.into(),
+                Answers::Packets(_, broker) | Answers::None(broker) => {
+                    broker.error(BrokerError::TooMany)
+                }
+            });
+        }
         let (stamps, mut latency) = (self.stamps.borrow(), counts.answers.borrow_mut());
         let before = counts.answered();
         for number in before..before + u64::from(counted.taken + counted.refused) {
@@ -292,7 +300,6 @@ impl Pump<'_> {
         }
         if let Some(why) = replies.refusal()
             && !why.contains(FULL)
-            && counts.accepted.get() == 0
         {
             return Err(ClientError::Refused("SEND", printable(&why)).into());
         }

@@ -131,8 +131,15 @@ async fn listen(
             return Err(BrokerError::Strange);
         }
         if !answers.is_empty() {
-            wire.write_all(&answers).await?;
-            wire.flush().await?;
+            let acknowledge = async {
+                wire.write_all(&answers).await?;
+                wire.flush().await
+            };
+            // A broker that does not read them is left all the same.
+            tokio::select! {
+                written = acknowledge => written?,
+                () = stop.cancelled() => return Ok(()),
+            }
             answers.clear();
         }
         let room = input.room()?;

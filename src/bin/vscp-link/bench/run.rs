@@ -15,7 +15,7 @@ use super::process::Usage;
 use super::progress::{Progress, Step};
 use super::receiver;
 use super::report::Path;
-use super::source::{Counts, Limits};
+use super::source::{Counts, Limits, Source};
 use super::stamps::Stamps;
 use super::wire::BenchError;
 
@@ -49,6 +49,18 @@ pub(super) struct Outcome {
     pub(super) usage: Option<(Usage, Usage)>,
 }
 
+impl Outcome {
+    /// Nothing, since somebody did not want to wait for the beginning.
+    fn interrupted() -> Self {
+        Self {
+            paths: Vec::new(),
+            ended: "interrupted",
+            trouble: None,
+            usage: None,
+        }
+    }
+}
+
 /// Runs a plan, and looks at a process meanwhile.
 ///
 /// # Errors
@@ -68,37 +80,12 @@ pub(super) async fn run(
     let stamps = Rc::new(RefCell::new(Stamps::new()));
     let stop = CancellationToken::new();
     let mut receivers = JoinSet::new();
-    let mut flows = Vec::new();
-    if let Some(topic) = &plan.subscribe {
-        let broker = ground.broker();
-        let flow = Rc::new(Flow::new(End::Broker, 1, run, &stamps));
-        let session = broker.subscribe(&format!("{run:08x}-in"), topic).await?;
-        receivers.spawn_local(receiver::subscriber(
-            session,
-            Rc::clone(broker),
-            Rc::clone(&flow),
-            stop.clone(),
-        ));
-        flows.push(flow);
-    }
-    if plan.clients > 0 {
-        let flow = Rc::new(Flow::new(End::Client, plan.clients, run, &stamps));
-        let mut links = Vec::new();
-        ground
-            .links(plan.clients, |link, _| links.push(link), progress)
-            .await?;
-        for (number, mut link) in links.into_iter().enumerate() {
-            link.demand("RCVLOOP").await?;
-            receivers.spawn_local(receiver::client(
-                link,
-                Rc::clone(&flow),
-                number,
-                stop.clone(),
-            ));
-        }
-        flows.push(flow);
-    }
-    let source = ground.source(plan, run).await?;
+    let made = make(ground, plan, run, &stamps, &stop, &mut receivers, progress);
+    let Some(made) = ground.interrupt.run_until_cancelled(made).await else {
+        progress.clear();
+        return Ok(Outcome::interrupted());
+    };
+    let (flows, source) = made?;
     let (from, answered) = (source.from().name(), source.is_answered());
     let counts = Rc::new(Counts::default());
     let before = Usage::look(pid);
@@ -160,6 +147,50 @@ pub(super) async fn run(
         trouble,
         usage: before.zip(after),
     })
+}
+
+/// The connections of a run: those who count, and the source.
+async fn make(
+    ground: &Rc<Ground>,
+    plan: &Plan,
+    run: u32,
+    stamps: &Rc<RefCell<Stamps>>,
+    stop: &CancellationToken,
+    receivers: &mut JoinSet<Result<(), BenchError>>,
+    progress: &mut Progress,
+) -> Result<(Vec<Rc<Flow>>, Source), BenchError> {
+    let mut flows = Vec::new();
+    if let Some(topic) = &plan.subscribe {
+        let broker = ground.broker();
+        let flow = Rc::new(Flow::new(End::Broker, 1, run, stamps));
+        let session = broker.subscribe(&format!("{run:08x}-in"), topic).await?;
+        receivers.spawn_local(receiver::subscriber(
+            session,
+            Rc::clone(broker),
+            Rc::clone(&flow),
+            stop.clone(),
+        ));
+        flows.push(flow);
+    }
+    if plan.clients > 0 {
+        let flow = Rc::new(Flow::new(End::Client, plan.clients, run, stamps));
+        let mut links = Vec::new();
+        ground
+            .links(plan.clients, |link, _| links.push(link), progress)
+            .await?;
+        for (number, mut link) in links.into_iter().enumerate() {
+            link.demand("RCVLOOP").await?;
+            receivers.spawn_local(receiver::client(
+                link,
+                Rc::clone(&flow),
+                number,
+                stop.clone(),
+            ));
+        }
+        flows.push(flow);
+    }
+    let source = ground.source(plan, run).await?;
+    Ok((flows, source))
 }
 
 /// A receiver that has come to its end.

@@ -45,6 +45,11 @@ impl Stamps {
         }
     }
 
+    /// True for an event of this run; the others somebody made up.
+    pub(super) fn has(&self, sequence: u64) -> bool {
+        sequence < self.sent
+    }
+
     /// Nanoseconds from its sending until now; `None` where that is not known (any more).
     pub(super) fn age(&self, sequence: u64, now: Instant) -> Option<u64> {
         if sequence >= self.sent || self.sent - sequence > self.times.len() as u64 {

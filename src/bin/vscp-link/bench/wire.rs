@@ -17,7 +17,7 @@ use super::input::{Input, TooLong};
 use super::mqtt::BrokerError;
 use crate::address::Address;
 use crate::client::ClientError;
-use crate::failure::{Failure, chain, printable};
+use crate::failure::{Failure, chain, printable, without};
 use crate::login::Login;
 
 /// Bytes of a buffer for answers to commands.
@@ -140,7 +140,7 @@ impl Link {
         for (command, word) in [("USER", login.user()), ("PASS", login.password())] {
             let (ok, status) = link.ask(&[command, word]).await?;
             if !ok {
-                return Err(ClientError::Login(status));
+                return Err(ClientError::Login(without(&status, login.password())));
             }
         }
         Ok(link)
