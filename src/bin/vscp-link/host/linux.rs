@@ -10,6 +10,9 @@ pub(super) const LIBRARIES: &[&str] = &["libvscpl2drv_link.so"];
 pub(super) const INSTALLED: Option<&str> =
     Some("/var/lib/vscp/drivers/level2/libvscpl2drv-link.so");
 
+/// Ctrl-C, a polite request, and a terminal that closes.
+const END_SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
 /// Blocks the signals that end a program, in this thread and in all that it starts: for
 /// [`wait_for_end`] to find.
 pub(crate) fn keep_end_signals() {
@@ -26,8 +29,13 @@ pub(crate) fn wait_for_end() {
     unsafe { libc::sigwait(&raw const set, &raw mut signal) };
 }
 
-/// Undoes [`keep_end_signals`] for this thread: another one ends the program at once.
+/// Undoes [`keep_end_signals`] for this thread: another one ends the program at once, in the
+/// background of a script too, where a shell has them ignored.
 pub(crate) fn let_end_signals_through() {
+    for signal in END_SIGNALS {
+        // SAFETY: nobody has a handler for it.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     let set = end_signals();
     // SAFETY: the set is whole; the old mask is not asked for.
     unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
@@ -53,7 +61,7 @@ fn end_signals() -> libc::sigset_t {
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        for signal in END_SIGNALS {
             libc::sigaddset(&raw mut set, signal);
         }
         set
