@@ -62,6 +62,19 @@ struct State {
     spool: Option<Arc<Spool>>,
 }
 
+impl State {
+    /// Gives an event the next number.
+    fn put(&mut self, event: Arc<SharedEvent>) {
+        let number = match &self.spool {
+            // Under the lock, so that numbers are in the order of the events.
+            Some(spool) => spool.put(event.event(), event.tag()),
+            None => self.last + 1,
+        };
+        self.last = number;
+        self.events.push_back(Numbered { number, event });
+    }
+}
+
 /// An event and its number in the queue. Numbers grow, and there may be gaps.
 #[derive(Clone, Debug)]
 pub struct Numbered {
@@ -211,20 +224,22 @@ impl Backlog {
 
     fn take_from(&self, queue: &Queue) {
         let mut events = Vec::new();
+        // Under the lock: nobody counts again before all of them are there.
+        let mut state = self.state();
         queue.take(BATCH, &mut events);
-        events.into_iter().for_each(|event| self.put(event));
+        events.into_iter().for_each(|event| state.put(event));
+        self.counted(state);
     }
 
     /// Takes an event, over the bound of the queue if need be.
     pub fn put(&self, event: Arc<SharedEvent>) {
         let mut state = self.state();
-        let number = match &state.spool {
-            // Under the lock, so that numbers are in the order of the events.
-            Some(spool) => spool.put(event.event(), event.tag()),
-            None => state.last + 1,
-        };
-        state.last = number;
-        state.events.push_back(Numbered { number, event });
+        state.put(event);
+        self.counted(state);
+    }
+
+    /// There are others than before.
+    fn counted(&self, state: MutexGuard<'_, State>) {
         self.count(&state);
         drop(state);
         self.changed.notify_waiters();

@@ -56,11 +56,15 @@ impl Queue {
         true
     }
 
-    /// Moves at most `count` events to the end of `out`.
+    /// Moves at most `count` events to the end of `out`. Where room is [shared](Self::share_room)
+    /// they go on taking of it: they are added to what waits elsewhere in the same moment.
     pub fn take(&self, count: usize, out: &mut Vec<Arc<SharedEvent>>) {
         let mut events = self.lock();
         let count = count.min(events.len());
         out.extend(events.drain(..count));
+        if let Some(besides) = self.besides.get() {
+            besides.fetch_add(count, Ordering::Relaxed);
+        }
         if events.is_empty() && events.capacity() > 1024 {
             events.shrink_to(16);
         }
@@ -125,5 +129,12 @@ mod tests {
         assert!(push(&queue) && push(&queue) && !push(&queue));
         queue.set_most(4);
         assert!(push(&queue) && !push(&queue));
+        // Nor is there room between the taking and the counting.
+        let mut taken = Vec::new();
+        queue.take(9, &mut taken);
+        assert_eq!((taken.len(), besides.load(Ordering::Relaxed)), (4, 4));
+        assert!(!push(&queue));
+        besides.store(0, Ordering::Relaxed);
+        assert!(push(&queue));
     }
 }
